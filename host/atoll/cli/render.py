@@ -1,0 +1,163 @@
+"""The only place that prints.
+
+Results go to stdout, everything said to a person while working goes to stderr, so `atoll ps -q | xargs` never meets a
+progress line. Colours and progress bars appear on a terminal only; `NO_COLOR` turns colours off everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+GAP = "   "
+ELLIPSIS = "…"
+MIN_COLUMN = 6
+
+
+def _colour(stream: IO[str]) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _width() -> int:
+    """Columns of the terminal; 80 in a pipe would cut what a program wants whole, so there it is unlimited."""
+    if not sys.stdout.isatty():
+        return 10_000
+    try:
+        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except OSError:
+        return 80
+
+
+def out(text: str = "") -> None:
+    """Print one line of a result."""
+    click.echo(text)
+
+
+def out_bytes(data: bytes, *, error: bool = False) -> None:
+    """Pass a container's bytes on as they are, at once."""
+    stream = sys.stderr.buffer if error else sys.stdout.buffer
+    stream.write(data)
+    stream.flush()
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal what is going on (stderr)."""
+    click.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    """Tell something that may be wrong, but does not stop the command (stderr)."""
+    click.echo(_label("warning", "yellow") + text, err=True)
+
+
+def fail(message: str, hint: str = "") -> None:
+    """Tell why the command stops, and what to do (stderr)."""
+    click.echo(_label("error", "red") + message, err=True)
+    if hint:
+        click.echo(_label("hint", "cyan") + hint, err=True)
+
+
+def _label(word: str, colour: str) -> str:
+    text = f"{word}: "
+    return click.style(text, fg=colour, bold=True) if _colour(sys.stderr) else text
+
+
+def print_json(value: Any, *, compact: bool = False) -> None:
+    """Print a value as JSON; `compact` on one line, as lists do it row by row."""
+    import json
+
+    click.echo(json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=4, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[dict[str, str]], columns: Sequence[str], *, width: int | None = None) -> None:
+    """Print rows under upper-case headings, cut to the terminal's width.
+
+    Arguments:
+        rows: one dict per line; a missing column is empty.
+        columns: keys of the rows, in order; `_` in a key is a space in its heading.
+        width: columns to fit into; the terminal's by default, unlimited in a pipe.
+    """
+    for line in format_table(rows, columns, _width() if width is None else width):
+        click.echo(line)
+
+
+def format_table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int) -> list[str]:
+    """Lay out a table (pure): no line is longer than `width` as long as every column can keep a few characters."""
+    heads = [column.replace("_", " ").upper() for column in columns]
+    cells = [[_one_line(row.get(column, "")) for column in columns] for row in rows]
+    wanted = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
+    widths = _fit(wanted, [max(MIN_COLUMN, len(head)) for head in heads], width - len(GAP) * (len(columns) - 1))
+    return [GAP.join(_cell(text, size) for text, size in zip(line, widths, strict=True)).rstrip() for line in [heads, *cells]]
+
+
+def _one_line(text: str) -> str:
+    """Control characters (a container's command may hold any) would break the table or drive the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _fit(wanted: list[int], least: list[int], room: int) -> list[int]:
+    """Take width from the widest column until all fit; ids and names are short and stay whole."""
+    widths = list(wanted)
+    while sum(widths) > room:
+        candidates = [i for i in range(len(widths)) if widths[i] > least[i]]
+        if not candidates:
+            break
+        widest = max(candidates, key=lambda i: widths[i])
+        widths[widest] -= 1
+    return widths
+
+
+def _cell(text: str, size: int) -> str:
+    return text[: size - 1] + ELLIPSIS if len(text) > size else text.ljust(size)
+
+
+@contextmanager
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show progress in bytes (or steps) while the block runs; gives a function to call with each amount done.
+
+    Silent when stderr is not a terminal: a log needs the outcome, not the way.
+    """
+    if not sys.stderr.isatty() or not total:
+        if not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        say(f"{label} ...")
+        yield lambda done: None
+        return
+    with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=False) as bar:
+        yield bar.update
+
+
+def human_size(size_bytes: int) -> str:
+    """Format a size as Docker does: decimal units, three significant digits."""
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            return f"{value:.3g}{unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def human_duration(seconds: float) -> str:
+    """Format a span as Docker does: one rough unit (`About a minute`, `3 hours`)."""
+    whole = int(max(0, seconds))
+    if whole < 1:
+        return "Less than a second"
+    steps: Iterable[tuple[int, int, str, str]] = (
+        (60, 1, "1 second", "seconds"),
+        (3600, 60, "About a minute", "minutes"),
+        (172800, 3600, "About an hour", "hours"),
+        (1209600, 86400, "1 day", "days"),
+        (5184000, 604800, "1 week", "weeks"),
+        (63072000, 2592000, "1 month", "months"),
+    )
+    for limit, unit, single, plural in steps:
+        if whole < limit:
+            count = whole // unit
+            return single if count == 1 else f"{count} {plural}"
+    return f"{whole // 31536000} years"
