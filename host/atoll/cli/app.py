@@ -1,0 +1,129 @@
+"""The root command: global options, the table of commands, errors and exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from . import render
+from .exits import FAILED, INTERRUPTED, ExitWith
+from .lazy import DockerCommand, Entry, LazyGroup
+from .target import Target
+
+COMMANDS = {
+    "run": Entry("run:run", "Create and run a new container from an image"),
+    "exec": Entry("execs:exec_", "Run a command in a running container"),
+    "ps": Entry("ps:ps", "List containers"),
+    "logs": Entry("logs:logs", "Show what a container wrote"),
+    "create": Entry("run:create", "Create a container without starting it"),
+    "start": Entry("start:start", "Start one or more stopped containers"),
+    "attach": Entry("start:attach", "Connect the terminal to a running container"),
+    "stop": Entry("containers:stop", "Stop one or more running containers"),
+    "restart": Entry("containers:restart", "Restart one or more containers"),
+    "kill": Entry("containers:kill", "Send a signal to one or more containers"),
+    "wait": Entry("containers:wait", "Wait until containers stop, then print their exit codes"),
+    "rm": Entry("containers:rm", "Remove one or more containers"),
+    "inspect": Entry("inspect:inspect", "Show everything about containers or images"),
+    "images": Entry("images:images", "List images"),
+    "load": Entry("images:load", "Load images from an archive or stdin"),
+    "tag": Entry("images:tag", "Give an image another name"),
+    "rmi": Entry("images:rmi", "Remove one or more images"),
+    "events": Entry("system:events", "Follow what happens in the engine"),
+    "info": Entry("system:info", "Show numbers and abilities of the engine"),
+    "version": Entry("system:version", "Show the versions of atoll and its engine"),
+    "machine": Entry("machine:machine_group", "Manage the machines that containers run in"),
+    "doctor": Entry("doctor:doctor", "Check this computer for what atoll needs"),
+    "completion": Entry("completion:completion", "Print the completion script for a shell"),
+}
+
+EXAMPLES = """\b
+Examples:
+  atoll run --rm atoll/base echo hello      run a command in a new container
+  atoll run --rm -it atoll/base sh          the same, interactively
+  atoll run -d --name web -m 256m IMAGE     in the background, with at most 256 MiB
+  atoll exec -it web sh                     look into it
+  atoll logs -f web                         follow its output
+  eval "$(atoll machine env)"; docker ps    use other Docker clients
+"""
+
+
+@click.command(cls=LazyGroup, table=COMMANDS, epilog=EXAMPLES, context_settings={"max_content_width": 100})
+@click.option("--machine", envvar="ATOLL_MACHINE", default="default", metavar="NAME", help="Machine to use.", show_default=True, show_envvar=True)
+@click.option("--driver", envvar="ATOLL_DRIVER", type=click.Choice(["qemu", "native"]), help="How to run the engine when the machine has to be made: in a QEMU machine, or straight on this Linux host as root.", show_envvar=True)
+@click.option("-H", "--host", envvar="ATOLL_HOST", metavar="ADDRESS", help="Speak to the engine at this address instead of a machine's (unix://, tcp://, npipe://).", show_envvar=True)
+@click.pass_context
+def root(ctx: click.Context, machine: str, driver: str | None, host: str | None) -> None:
+    """Linux containers on any computer.
+
+    Atoll runs containers in a lightweight QEMU machine. `atoll run` makes and starts the machine when there is none;
+    commands and flags are spelled as Docker's.
+    """
+    target = Target(machine=machine, driver=driver, host=host)
+    ctx.obj = target
+    ctx.call_on_close(target.close)
+
+
+def run_and_exit() -> None:
+    """Run the command line and leave the process."""
+    code = run(sys.argv[1:])
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Threads may still sit in a read of stdin, and tearing the interpreter down takes longer than a container.
+    os._exit(code)
+
+
+def run(args: list[str]) -> int:
+    """Run the command line; returns its exit code, having said what went wrong."""
+    try:
+        # Not standalone: click would print and exit itself, with codes that are not Docker's.
+        result = root.main(args=args, prog_name="atoll", standalone_mode=False, complete_var="_ATOLL_COMPLETE")
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except SystemExit as error:  # click's completion leaves this way
+        return error.code if isinstance(error.code, int) else 0
+    except click.UsageError as error:
+        return _tell_usage(error)
+    except click.ClickException as error:
+        render.fail(_lower(error.format_message()))
+        return FAILED
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; nobody is left to complain to. Point stdout away so that the flush at the
+        # end does not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except ExitWith as failure:
+        render.fail(failure.error.message, failure.error.hint)
+        return failure.code
+    except Exception as error:
+        return _tell(error)
+
+
+def _tell_usage(error: click.UsageError) -> int:
+    command = error.ctx.command if error.ctx else None
+    path = error.ctx.command_path if error.ctx else "atoll"
+    render.fail(_lower(error.format_message()), f"see `{path} --help`")
+    return command.failure_code if isinstance(command, DockerCommand) else error.exit_code
+
+
+def _tell(error: Exception) -> int:
+    from ..errors import HostError
+
+    if not isinstance(error, HostError):
+        # A mistake of ours: the traceback is what its report needs.
+        raise error
+    render.fail(error.message, error.hint)
+    return FAILED
+
+
+def _lower(text: Any) -> str:
+    """Messages begin in lower case and end without a full stop, click's own too."""
+    message = str(text).rstrip(".")
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message

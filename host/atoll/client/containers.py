@@ -1,0 +1,149 @@
+"""`/containers/...`: one method per endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from .transport import RawStream, Response, quote
+from .types import ContainerCreated, ContainerSummary, CreateRequest, ExecRequest, WaitResult
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+Filters = Mapping[str, Sequence[str]]
+
+
+def format_filters(filters: Filters | None) -> str | None:
+    """Format filters as the API takes them."""
+    return json.dumps({name: list(values) for name, values in filters.items()}) if filters else None
+
+
+class Wait:
+    """A wait the engine has taken note of: what happens from now on is not missed."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def result(self) -> WaitResult:
+        """Block until the container has ended (or, with condition `removed`, is gone).
+
+        Raises:
+            OutcomeUnknown: the engine went away first.
+        """
+        return cast(WaitResult, self._response.json() or {})
+
+    def close(self) -> None:
+        """Stop waiting; wakes a thread in `result`."""
+        self._response.close()
+
+    def __enter__(self) -> Wait:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self._response.finished:
+            self.close()
+
+
+class Containers:
+    """Containers of one engine. Every method raises what `Engine.request` raises."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list(self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None) -> Sequence[ContainerSummary]:
+        """Running containers, or all of them, the newest first."""
+        query = {"all": all or None, "limit": limit, "size": size or None, "filters": format_filters(filters)}
+        return cast("Sequence[ContainerSummary]", self._engine.call("GET", "/containers/json", query))
+
+    def create(self, request: CreateRequest, *, name: str = "", platform: str = "") -> ContainerCreated:
+        """Create a container."""
+        query = {"name": name or None, "platform": platform or None}
+        return cast(ContainerCreated, self._engine.call("POST", "/containers/create", query, request))
+
+    def inspect(self, container: str, *, size: bool = False) -> dict[str, Any]:
+        """Everything about a container."""
+        answer = self._engine.call("GET", f"/containers/{quote(container)}/json", {"size": size or None})
+        return cast("dict[str, Any]", answer)
+
+    def start(self, container: str, *, detach_keys: str | None = None) -> None:
+        """Start a container; nothing happens when it runs."""
+        self._engine.call("POST", f"/containers/{quote(container)}/start", {"detachKeys": detach_keys})
+
+    def stop(self, container: str, *, timeout_s: int | None = None, signal: str | None = None) -> None:
+        """Ask a container to end, kill it after a while."""
+        self._engine.call("POST", f"/containers/{quote(container)}/stop", {"t": timeout_s, "signal": signal})
+
+    def restart(self, container: str, *, timeout_s: int | None = None) -> None:
+        """Stop and start a container."""
+        self._engine.call("POST", f"/containers/{quote(container)}/restart", {"t": timeout_s})
+
+    def kill(self, container: str, signal: str = "KILL") -> None:
+        """Send a signal to a container's first process."""
+        self._engine.call("POST", f"/containers/{quote(container)}/kill", {"signal": signal})
+
+    def remove(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container."""
+        query = {"force": force or None, "v": volumes or None}
+        self._engine.call("DELETE", f"/containers/{quote(container)}", query)
+
+    def resize(self, container: str, *, height: int, width: int) -> None:
+        """Tell the terminal's size."""
+        self._engine.call("POST", f"/containers/{quote(container)}/resize", {"h": height, "w": width})
+
+    def wait_begun(self, container: str, condition: str = "not-running") -> Wait:
+        """Begin to wait; the engine has taken note when this returns.
+
+        Arguments:
+            condition: `not-running`, `next-exit` or `removed`.
+        """
+        path = f"/containers/{quote(container)}/wait"
+        return Wait(self._engine.request("POST", path, {"condition": condition}))
+
+    def attach(
+        self,
+        container: str,
+        *,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        logs: bool = False,
+        detach_keys: str | None = None,
+    ) -> RawStream:
+        """Connect to a container's streams."""
+        query = {
+            "stream": 1,
+            "stdin": stdin or None,
+            "stdout": stdout or None,
+            "stderr": stderr or None,
+            "logs": logs or None,
+            "detachKeys": detach_keys,
+        }
+        return self._engine.hijack(f"/containers/{quote(container)}/attach", query)
+
+    def logs(
+        self,
+        container: str,
+        *,
+        follow: bool = False,
+        since: str | None = None,
+        until: str | None = None,
+        timestamps: bool = False,
+        tail: str = "all",
+    ) -> Response:
+        """What a container wrote; frames as in `attach` unless it has a terminal."""
+        query = {
+            "stdout": 1,
+            "stderr": 1,
+            "follow": follow or None,
+            "since": since,
+            "until": until,
+            "timestamps": timestamps or None,
+            "tail": tail,
+        }
+        return self._engine.request("GET", f"/containers/{quote(container)}/logs", query)
+
+    def create_exec(self, container: str, request: ExecRequest) -> str:
+        """Prepare a command in a running container; returns the exec's id."""
+        return str(self._engine.call("POST", f"/containers/{quote(container)}/exec", json=request)["Id"])
