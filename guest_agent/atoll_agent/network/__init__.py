@@ -1,0 +1,1 @@
+"""Networks of containers: the bridge, addresses, and the firewall table. Netlink only, no helper program."""

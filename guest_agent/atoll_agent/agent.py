@@ -1,0 +1,134 @@
+"""The agent process: wires stores, engine and server together, recovers what runs, then serves."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cgroups.hierarchy import find_hierarchy
+from .engine import backend
+from .engine.confinement import FilterCache
+from .engine.containers import Containers
+from .engine.events import Events
+from .engine.execs import Execs
+from .engine.lifecycle import Lifecycle
+from .engine.records import RecordStore
+from .engine.supervision import Supervision
+from .engine.system import Identity
+from .images.store import ImageStore
+from .network.bridge import BridgeNetwork
+from .server.container_routes import ContainerRoutes
+from .server.exec_routes import ExecRoutes
+from .server.image_routes import ImageRoutes, VolumeRoutes
+from .server.listen import Server
+from .server.router import Router
+from .server.system_routes import SERVER_HEADERS, SystemRoutes
+from .volumes.store import VolumeStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where an agent lives.
+
+    Attributes:
+        data_root: what must outlive a boot.
+        run_directory: what need not; holds the supervisor's socket.
+        sockets: unix sockets on which the API answers.
+        machine: the machine's name; "" for the native driver.
+        accelerator: what runs the machine.
+        boot: tells this life of the supervisor from another.
+        bridge: name of the bridge and of the firewall table.
+        load_network: loads the kernel modules of bridges and firewall.
+        serve_channel: serves the machine's channel with a server; None for the native driver.
+    """
+
+    data_root: Path
+    run_directory: Path
+    sockets: tuple[Path, ...]
+    machine: str = ""
+    accelerator: str = ""
+    boot: str = ""
+    bridge: str = "atoll0"
+    load_network: Callable[[], None] = lambda: None
+    serve_channel: Callable[[Server], None] | None = None
+
+    @property
+    def supervisor_socket(self) -> str:
+        """Where the supervisor listens."""
+        return str(self.run_directory / "supervisor.sock")
+
+
+INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/tini", "/usr/bin/docker-init")
+
+
+def run_agent(settings: Settings) -> None:
+    """Serve until SIGTERM or until the supervisor is gone."""
+    settings.data_root.mkdir(parents=True, exist_ok=True, mode=0o710)
+    images, volumes = ImageStore(settings.data_root), VolumeStore(settings.data_root)
+    hierarchy, events = find_hierarchy(), Events()
+    supervision = Supervision(settings.supervisor_socket)
+    bridge = BridgeNetwork(settings.bridge, settings.load_network)
+    filters = FilterCache(settings.run_directory / "seccomp")
+    containers = Containers(RecordStore(settings.data_root), images, volumes, hierarchy, events)
+    lifecycle = Lifecycle(
+        containers,
+        supervision,
+        bridge,
+        filters,
+        events,
+        boot=settings.boot,
+        run_directory=settings.run_directory,
+        init_program=next((p for p in INIT_PROGRAMS if os.access(p, os.X_OK)), ""),
+    )
+    execs = Execs(containers, supervision, filters, events)
+    lifecycle.exec_ended = execs.on_end
+    lifecycle.recover()
+    stop = threading.Event()
+    supervision.watch(lifecycle.on_end, stop.set)
+    identity = Identity(
+        _engine_id(settings.data_root), os.uname().nodename, settings.machine, settings.accelerator, settings.data_root
+    )
+    streams = backend.StreamNoun(supervision)
+    tables = (
+        SystemRoutes(backend.SystemNoun(identity, containers, events, supervision)),
+        ContainerRoutes(backend.ContainerNoun(containers, lifecycle, supervision, bridge), streams),
+        ExecRoutes(backend.ExecNoun(execs, containers, supervision), streams),
+        ImageRoutes(backend.ImageNoun(images, containers, events)),
+        VolumeRoutes(backend.VolumeNoun(volumes, containers)),
+    )
+    server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
+    for path in settings.sockets:
+        server.listen_unix(path)
+    if settings.serve_channel:
+        settings.serve_channel(server)
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    stop.wait()
+    if not settings.machine:
+        bridge.remove()
+
+
+def _engine_id(data_root: Path) -> str:
+    path = data_root / "engine-id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(16))
+    return path.read_text()
+
+
+def main(settings: Settings) -> int:
+    """Run as the supervisor's child; an error is logged and told by the exit status."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="atoll-agent: %(levelname)s %(name)s: %(message)s")
+    try:
+        run_agent(settings)
+    except Exception:
+        log.exception("the agent ends")
+        return 1
+    return 0

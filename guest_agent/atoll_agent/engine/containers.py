@@ -1,0 +1,231 @@
+"""The containers of one engine: making, finding, listing and removing them. Their running life is in `lifecycle`."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.errors import conflict, invalid, not_found
+from ..cgroups.hierarchy import Hierarchy
+from ..cgroups.limits import plan_limits
+from ..images.store import NATIVE_ARCHITECTURE, ImageStore
+from ..volumes.store import VolumeStore
+from . import confinement
+from .create import check_request, fill_host_config, merge_config
+from .events import Events
+from .mounts import plan_points
+from .names import check_name, generate_name
+from .plan import parse_security, plan_log, plan_rlimits
+from .records import REMOVING, Container, RecordStore
+
+
+@dataclass(frozen=True)
+class Created:
+    """Answer to a create request."""
+
+    container: Container
+    warnings: list[str]
+
+
+class Containers:
+    """The register. Thread-safe; `lock` guards names and ids, each container has a lock of its own for its life."""
+
+    def __init__(
+        self, store: RecordStore, images: ImageStore, volumes: VolumeStore, hierarchy: Hierarchy, events: Events
+    ) -> None:
+        self.store, self.images, self.volumes = store, images, volumes
+        self.hierarchy, self._events = hierarchy, events
+        self.lock = threading.RLock()
+        self._by_id: dict[str, Container] = {}
+        self._by_name: dict[str, str] = {}
+        for container in store.load_all():
+            self._by_id[container.id] = container
+            self._by_name[container.name] = container.id
+
+    # -- finding -----------------------------------------------------------------------------
+
+    def all(self) -> list[Container]:
+        """Every container, newest first."""
+        with self.lock:
+            return sorted(self._by_id.values(), key=lambda container: container.created_ns, reverse=True)
+
+    def get(self, name: str) -> Container:
+        """By id, name, or unambiguous beginning of an id.
+
+        Raises:
+            AgentError: none, or several.
+        """
+        with self.lock:
+            if name in self._by_id:
+                return self._by_id[name]
+            plain = name.removeprefix("/")
+            if plain in self._by_name:
+                return self._by_id[self._by_name[plain]]
+            found = [c for id_, c in self._by_id.items() if id_.startswith(name)] if name else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise invalid(f"Multiple IDs found with provided prefix: {name}")
+        raise not_found(f"No such container: {name}")
+
+    def find(self, container_id: str) -> Container | None:
+        """By full id; None where there is none."""
+        with self.lock:
+            return self._by_id.get(container_id)
+
+    # -- making ------------------------------------------------------------------------------
+
+    def create(self, body: dict[str, Any], name: str, platform: str) -> Created:
+        """Make a container from a create request.
+
+        Raises:
+            AgentError: anything that would make it fail later is said now.
+        """
+        config, host, endpoints = check_request(body)
+        image_name = str(config.get("Image") or "")
+        if not image_name:
+            raise invalid("no image specified")
+        image = self.images.get(image_name)
+        wanted = platform.split("/")[1] if "/" in platform else ""
+        if wanted and image.architecture and wanted != image.architecture:
+            raise not_found(
+                f"image with reference {image_name} was found but does not match the specified platform: "
+                f"wanted {platform}, actual: linux/{image.architecture}"
+            )
+        container_id = secrets.token_hex(32)
+        host = fill_host_config(host)
+        merged = merge_config(config, image, container_id)
+        self._check_plan(merged, host)
+        container = Container(
+            id=container_id,
+            name="",
+            created_ns=time.time_ns(),
+            image=image_name,
+            image_id=image.id,
+            layers=self.images.layer_directories(image),
+            config=merged,
+            host_config=host,
+            endpoints=endpoints,
+        )
+        self._register(container, name)
+        try:
+            container.mounts = plan_points(merged, host, self.volumes)
+            self.store.create(container)
+        except BaseException:
+            self._unregister(container)
+            self.store.remove(container.id)
+            raise
+        self._events.publish("container", "create", container.id, attributes_of(container))
+        return Created(container, self._warnings(image.architecture))
+
+    def _check_plan(self, config: dict[str, Any], host: dict[str, Any]) -> None:
+        """Whatever can be known to be wrong before a start."""
+        plan_limits(host, self.hierarchy)
+        plan_rlimits(host)
+        parse_security(host.get("SecurityOpt") or [])
+        plan_log(host, self.store.root)
+        confinement.plan_capabilities(host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=False)
+        mode = host["NetworkMode"]
+        if mode not in ("default", "bridge", "none", "host"):
+            raise not_found(f"network {mode} not found")
+
+    @staticmethod
+    def _warnings(architecture: str) -> list[str]:
+        if architecture and architecture != NATIVE_ARCHITECTURE:
+            return [
+                f"The requested image's platform (linux/{architecture}) does not match the detected host platform "
+                f"(linux/{NATIVE_ARCHITECTURE}) and no specific platform was requested"
+            ]
+        return []
+
+    def _register(self, container: Container, name: str) -> None:
+        with self.lock:
+            if name:
+                container.name = check_name(name)
+                if container.name in self._by_name:
+                    raise conflict(
+                        f'Conflict. The container name "/{container.name}" is already in use by container '
+                        f'"{self._by_name[container.name]}". You have to remove (or rename) that container to be able '
+                        "to reuse that name."
+                    )
+            else:
+                container.name = generate_name()
+                while container.name in self._by_name:
+                    container.name = f"{generate_name()}{secrets.randbelow(10)}"
+            self._by_id[container.id] = container
+            self._by_name[container.name] = container.id
+
+    def _unregister(self, container: Container) -> None:
+        with self.lock:
+            self._by_id.pop(container.id, None)
+            if self._by_name.get(container.name) == container.id:
+                del self._by_name[container.name]
+
+    def rename(self, container: Container, name: str) -> None:
+        """Give a container another name.
+
+        Raises:
+            AgentError: invalid or taken.
+        """
+        new = check_name(name)
+        with self.lock:
+            if new in self._by_name:
+                raise conflict(
+                    f'Conflict. The container name "/{new}" is already in use by container "{self._by_name[new]}". '
+                    "You have to remove (or rename) that container to be able to reuse that name."
+                )
+            old, container.name = container.name, new
+            del self._by_name[old]
+            self._by_name[new] = container.id
+        self.store.save_config(container)
+        self._events.publish("container", "rename", container.id, attributes_of(container) | {"oldName": f"/{old}"})
+
+    # -- removing ----------------------------------------------------------------------------
+
+    def remove(self, container: Container, *, volumes: bool) -> None:
+        """Remove a container that does not run.
+
+        Raises:
+            AgentError: it runs.
+        """
+        with container.lock:
+            if container.removed:
+                raise not_found(f"No such container: {container.id}")
+            if container.running:
+                raise conflict(
+                    f"cannot remove container {container.name!r}: container is running: stop the container before "
+                    "removing or force remove"
+                )
+            container.state.status = REMOVING
+            self.store.remove(container.id)
+            self._unregister(container)
+            container.removed = True
+        if volumes:
+            self._remove_anonymous(container)
+        with container.changed:
+            container.changed.notify_all()
+        self._events.publish("container", "destroy", container.id, attributes_of(container))
+
+    def _remove_anonymous(self, container: Container) -> None:
+        used = {point.get("Name") for other in self.all() for point in other.mounts}
+        for point in container.mounts:
+            name = str(point.get("Name") or "")
+            if len(name) == 64 and name not in used:
+                self.volumes.remove(name, [], force=True)
+
+    def images_in_use(self) -> dict[str, str]:
+        """Image id to the short id of a container made from it."""
+        return {container.image_id: container.id[:12] for container in self.all()}
+
+    def volume_users(self, name: str) -> list[str]:
+        """Ids of the containers that mount a volume."""
+        return [c.id for c in self.all() if any(point.get("Name") == name for point in c.mounts)]
+
+
+def attributes_of(container: Container) -> dict[str, str]:
+    """What events say of a container."""
+    return {**container.config.get("Labels", {}), "image": container.image, "name": container.name}
+

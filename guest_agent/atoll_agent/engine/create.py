@@ -1,0 +1,196 @@
+"""From a create request to what is kept of it: checked, the image's settings merged in, Docker's defaults filled in."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from ..api.errors import AgentError, Kind, invalid
+from ..images.store import Image
+
+DEFAULT_SHM_BYTES = 64 << 20
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})", re.ASCII)
+
+_STRINGS = ("Hostname", "Domainname", "User", "WorkingDir", "Image", "StopSignal", "MacAddress")
+_LISTS = ("Cmd", "Entrypoint", "Env", "OnBuild", "Shell")
+_BOOLEANS = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce", "NetworkDisabled")
+_HOST_STRINGS = (
+    "NetworkMode", "IpcMode", "PidMode", "UTSMode", "UsernsMode", "CgroupnsMode", "CpusetCpus", "CpusetMems",
+    "Runtime", "VolumeDriver", "CgroupParent", "Isolation",
+)  # fmt: skip
+_HOST_LISTS = (
+    "Binds", "CapAdd", "CapDrop", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "SecurityOpt",
+    "VolumesFrom", "Links", "MaskedPaths", "ReadonlyPaths",
+)  # fmt: skip
+_HOST_OBJECT_LISTS = (
+    "Mounts", "Devices", "Ulimits", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps", "BlkioWeightDevice",
+)  # fmt: skip
+_HOST_NUMBERS = (
+    "Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "PidsLimit",
+    "BlkioWeight", "OomScoreAdj", "ShmSize",
+)  # fmt: skip
+_HOST_BOOLEANS = ("AutoRemove", "Privileged", "ReadonlyRootfs", "PublishAllPorts", "OomKillDisable", "Init")
+
+
+def check_request(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Split a request body into Config, HostConfig and endpoints; every field we use has the right type.
+
+    Raises:
+        AgentError: a field of the wrong type, or a request this engine does not carry out (said, never ignored).
+    """
+    config = {k: copy.deepcopy(v) for k, v in body.items() if k not in ("HostConfig", "NetworkingConfig")}
+    host = copy.deepcopy(_object(body, "HostConfig"))
+    networking = _object(body, "NetworkingConfig")
+    if not config:
+        raise invalid("config cannot be empty in order to create a container")
+    for key in ("Cmd", "Entrypoint", "Shell"):
+        if isinstance(config.get(key), str):
+            config[key] = [config[key]]
+    _check(config, _STRINGS, str, "a string")
+    _check(config, _BOOLEANS, bool, "true or false")
+    _check(host, _HOST_STRINGS, str, "a string")
+    _check(host, _HOST_BOOLEANS, bool, "true or false")
+    _check(host, _HOST_NUMBERS, int, "a whole number")
+    for where, names in ((config, _LISTS), (host, _HOST_LISTS)):
+        _check_lists(where, names, str, "a list of strings")
+    _check_lists(host, _HOST_OBJECT_LISTS, dict, "a list of objects")
+    for where, names in (
+        (config, ("Labels", "Volumes", "ExposedPorts", "Healthcheck")),
+        (host, ("Tmpfs", "Sysctls", "LogConfig", "RestartPolicy", "PortBindings", "StorageOpt", "Annotations")),
+    ):
+        for name in names:
+            _object(where, name)
+    _check_values(config, host)
+    endpoints = _object(networking, "EndpointsConfig")
+    return config, host, endpoints
+
+
+def _object(where: dict[str, Any], name: str) -> dict[str, Any]:
+    value = where.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(f"invalid {name}: an object is expected")
+    return value
+
+
+def _check(where: dict[str, Any], names: tuple[str, ...], kind: type, text: str) -> None:
+    for name in names:
+        value = where.get(name)
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise invalid(f"invalid {name}: {text} is expected")
+        if isinstance(value, str) and "\0" in value:
+            raise invalid(f"invalid {name}: NUL byte")
+
+
+def _check_lists(where: dict[str, Any], names: tuple[str, ...], kind: type, text: str) -> None:
+    for name in names:
+        value = where.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+            raise invalid(f"invalid {name}: {text} is expected")
+        if any("\0" in item for item in value if isinstance(item, str)):
+            raise invalid(f"invalid {name}: NUL byte")
+
+
+def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
+    for item in config.get("Env") or []:
+        if item.startswith("=") or not item:
+            raise invalid(f"invalid environment variable: {item}")
+    hostname = config.get("Hostname") or ""
+    if hostname and not _HOSTNAME.fullmatch(hostname):
+        raise invalid(f"invalid hostname format: {hostname[:80]}")
+    directory = config.get("WorkingDir") or ""
+    if directory and not directory.startswith("/"):
+        raise invalid(f"the working directory '{directory}' is invalid, it needs to be an absolute path")
+    adjustment = host.get("OomScoreAdj") or 0
+    if not -1000 <= adjustment <= 1000:
+        raise invalid(f"Invalid value {adjustment}, range for oom score adj is [-1000, 1000]")
+    if (host.get("ShmSize") or 0) < 0:
+        raise invalid("SHM size can not be less than 0")
+    _check_supported(config, host)
+
+
+def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
+    """What this engine cannot do yet is refused with its name, so that nobody relies on a setting that does nothing."""
+    policy = _object(host, "RestartPolicy").get("Name") or "no"
+    refused = {
+        "restart policies": policy != "no",
+        "published ports": any(_object(host, "PortBindings").values()) or host.get("PublishAllPorts"),
+        "volumes-from": host.get("VolumesFrom"),
+        "links": host.get("Links"),
+        "user namespaces": host.get("UsernsMode") not in (None, "", "host"),
+        "cgroup parents": host.get("CgroupParent"),
+        "storage options": host.get("StorageOpt"),
+        "health checks": (_object(config, "Healthcheck").get("Test") or ["NONE"])[0] != "NONE",
+    }
+    for what, wanted in refused.items():
+        if wanted:
+            raise AgentError(Kind.NOT_IMPLEMENTED, f"{what} are not supported by this version of Atoll")
+    for key in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode"):
+        if (host.get(key) or "private") not in ("private", "host", "shareable", "none"):
+            raise AgentError(Kind.NOT_IMPLEMENTED, f"{key} {host[key]!r} is not supported by this version of Atoll")
+    driver = _object(host, "LogConfig").get("Type") or "json-file"
+    if driver not in ("json-file", "none", "local"):
+        raise invalid(f"logger: no log driver named '{driver}' is registered")
+    if (host.get("Runtime") or "atoll") not in ("atoll", "runc", "io.containerd.runc.v2"):
+        raise invalid(f"unknown or invalid runtime name: {host['Runtime']}")
+
+
+def merge_config(config: dict[str, Any], image: Image, container_id: str) -> dict[str, Any]:
+    """Docker's rules for what a container inherits from its image.
+
+    Raises:
+        AgentError: neither names a command.
+    """
+    base = image.run_config
+    merged = dict(config)
+    entrypoint = config.get("Entrypoint")
+    if entrypoint is None:
+        merged["Entrypoint"] = base.get("Entrypoint")
+        if not config.get("Cmd"):
+            merged["Cmd"] = base.get("Cmd")
+    elif entrypoint in ([], [""]):
+        merged["Entrypoint"] = None
+    if not (merged.get("Entrypoint") or merged.get("Cmd")):
+        raise invalid("no command specified")
+    given = {item.partition("=")[0] for item in config.get("Env") or []}
+    merged["Env"] = list(config.get("Env") or []) + [
+        item for item in base.get("Env") or [] if item.partition("=")[0] not in given
+    ]
+    for key in ("User", "WorkingDir", "StopSignal"):
+        merged[key] = config.get(key) or base.get(key) or ""
+    merged["Labels"] = {**(base.get("Labels") or {}), **(config.get("Labels") or {})}
+    merged["ExposedPorts"] = {**(base.get("ExposedPorts") or {}), **(config.get("ExposedPorts") or {})} or None
+    merged["Volumes"] = {**(base.get("Volumes") or {}), **(config.get("Volumes") or {})} or None
+    merged["Hostname"] = config.get("Hostname") or container_id[:12]
+    merged.setdefault("Domainname", "")
+    for key in _BOOLEANS:
+        merged.setdefault(key, False)
+    return merged
+
+
+def fill_host_config(host: dict[str, Any]) -> dict[str, Any]:
+    """Docker's defaults where the request says nothing."""
+    filled = dict(host)
+    if filled.get("NetworkMode") in (None, ""):
+        filled["NetworkMode"] = "default"
+    if not filled.get("ShmSize"):
+        filled["ShmSize"] = DEFAULT_SHM_BYTES
+    for key in ("IpcMode", "CgroupnsMode"):
+        filled[key] = filled.get(key) or "private"
+    log_config = dict(filled.get("LogConfig") or {})
+    filled["LogConfig"] = {"Type": log_config.get("Type") or "json-file", "Config": log_config.get("Config") or {}}
+    filled.setdefault("RestartPolicy", {"Name": "no", "MaximumRetryCount": 0})
+    for key in ("PidMode", "UTSMode", "UsernsMode"):
+        filled.setdefault(key, "")
+    return filled
+
+
+def command_of(config: dict[str, Any]) -> list[str]:
+    """Entrypoint and Cmd together."""
+    return [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])]

@@ -1,0 +1,273 @@
+"""Containers, images and execs in the shapes of Docker's API."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+from ..api.errors import AgentError, invalid
+from ..images.reference import parse_reference
+from ..images.store import Image, ImageStore
+from ..network.bridge import BridgeNetwork
+from ..runtime.log_file import format_time
+from .create import command_of
+from .execs import Exec
+from .records import EXITED, RUNNING, Container, RecordStore
+
+NO_TIME = "0001-01-01T00:00:00Z"
+
+
+def container_details(container: Container, store: RecordStore, bridge: BridgeNetwork) -> dict[str, Any]:
+    """`GET /containers/{id}/json`."""
+    command = command_of(container.config)
+    directory, overlay = store.directory(container.id), store.overlay(container.id)
+    host = dict(container.host_config)
+    log_path = str(directory / "output.log") if host["LogConfig"]["Type"] != "none" else ""
+    return {
+        "Id": container.id,
+        "Created": format_time(container.created_ns),
+        "Path": command[0],
+        "Args": command[1:],
+        "State": _state(container),
+        "Image": container.image_id,
+        "ResolvConfPath": str(directory / "resolv.conf"),
+        "HostnamePath": str(directory / "hostname"),
+        "HostsPath": str(directory / "hosts"),
+        "LogPath": log_path,
+        "Name": f"/{container.name}",
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": list(container.exec_ids) or None,
+        "HostConfig": host,
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {
+                "LowerDir": ":".join(container.layers),
+                "UpperDir": str(overlay / "upper"),
+                "WorkDir": str(overlay / "work"),
+                "MergedDir": "",
+            },
+        },
+        "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
+        "Config": {**container.config, "Image": container.image},
+        "NetworkSettings": network_settings(container, bridge),
+    }
+
+
+def _state(container: Container) -> dict[str, Any]:
+    state = container.state
+    return {
+        "Status": state.status,
+        "Running": container.running,
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": state.oom_killed,
+        "Dead": False,
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": container.started_at(),
+        "FinishedAt": container.finished_at(),
+    }
+
+
+def network_settings(container: Container, bridge: BridgeNetwork) -> dict[str, Any]:
+    """`NetworkSettings` of inspect."""
+    mode = container.host_config["NetworkMode"]
+    name = "bridge" if mode in ("default", "bridge") else mode
+    state = container.state
+    up = bool(state.address)
+    endpoint = {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "MacAddress": state.mac,
+        "NetworkID": name,
+        "EndpointID": container.id if container.running else "",
+        "Gateway": bridge.gateway if up else "",
+        "IPAddress": state.address,
+        "IPPrefixLen": bridge.prefix if up else 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DriverOpts": None,
+    }
+    return {
+        "Bridge": "",
+        "SandboxID": container.id if container.running else "",
+        "SandboxKey": f"/proc/{state.pid}/ns/net" if container.running else "",
+        "Ports": {},
+        "Gateway": endpoint["Gateway"],
+        "IPAddress": state.address,
+        "IPPrefixLen": endpoint["IPPrefixLen"],
+        "MacAddress": state.mac,
+        "Networks": {name: endpoint},
+    }
+
+
+def container_row(container: Container, bridge: BridgeNetwork) -> dict[str, Any]:
+    """A row of `GET /containers/json`."""
+    return {
+        "Id": container.id,
+        "Names": [f"/{container.name}"],
+        "Image": container.image,
+        "ImageID": container.image_id,
+        "Command": " ".join(command_of(container.config)),
+        "Created": container.created_ns // 1_000_000_000,
+        "Ports": [],
+        "Labels": container.config.get("Labels") or {},
+        "State": container.state.status,
+        "Status": describe_status(container),
+        "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
+        "NetworkSettings": {"Networks": network_settings(container, bridge)["Networks"]},
+        "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
+    }
+
+
+def describe_status(container: Container) -> str:
+    """`Up 5 minutes`, `Exited (0) 2 hours ago`, as `docker ps` shows it."""
+    state = container.state
+    now = time.time_ns()
+    if state.status == RUNNING:
+        return f"Up {describe_span((now - state.started_ns) // 1_000_000_000)}"
+    if state.status == EXITED:
+        return f"Exited ({state.exit_code}) {describe_span((now - state.finished_ns) // 1_000_000_000)} ago"
+    return state.status.capitalize()
+
+
+def describe_span(seconds: int) -> str:
+    """A length of time in Docker's words."""
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < 60:
+        return f"{seconds} second{'s' if seconds > 1 else ''}"
+    minutes = seconds // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = (seconds + 1800) // 3600
+    if hours == 1:
+        return "About an hour"
+    for size, unit, limit in ((1, "hours", 48), (24, "days", 24 * 14), (24 * 7, "weeks", 24 * 60), (720, "months", 17520)):
+        if hours < limit:
+            return f"{hours // size} {unit}"
+    return f"{hours // 8760} years"
+
+
+def image_details(image: Image, images: ImageStore) -> dict[str, Any]:
+    """`GET /images/{name}/json`."""
+    config = image.config
+    names = images.references_of(image.id)
+    return {
+        "Id": image.id,
+        "RepoTags": names,
+        "RepoDigests": [],
+        "Parent": "",
+        "Comment": str(config.get("comment") or ""),
+        "Created": str(config.get("created") or NO_TIME),
+        "DockerVersion": "",
+        "Author": str(config.get("author") or ""),
+        "Config": image.run_config,
+        "Architecture": image.architecture,
+        "Variant": str(config.get("variant") or ""),
+        "Os": str(config.get("os") or "linux"),
+        "Size": image.size,
+        "VirtualSize": image.size,
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {"UpperDir": images.layer_directories(image)[0]},
+        },
+        "RootFS": {"Type": "layers", "Layers": image.layers},
+        "Metadata": {"LastTagTime": NO_TIME},
+    }
+
+
+def image_row(image: Image, images: ImageStore, containers: int) -> dict[str, Any]:
+    """A row of `GET /images/json`."""
+    return {
+        "Id": image.id,
+        "ParentId": "",
+        "RepoTags": images.references_of(image.id),
+        "RepoDigests": [],
+        "Created": parse_time(str(image.config.get("created") or "")),
+        "Size": image.size,
+        "SharedSize": -1,
+        "VirtualSize": image.size,
+        "Labels": image.run_config.get("Labels") or {},
+        "Containers": containers,
+    }
+
+
+def parse_time(text: str) -> int:
+    """Seconds since 1970 of an RFC 3339 time in UTC; 0 where it is none."""
+    try:
+        return int(datetime.fromisoformat(text[:19] + "+00:00").timestamp())
+    except ValueError:
+        return 0
+
+
+def exec_details(found: Exec) -> dict[str, Any]:
+    """`GET /exec/{id}/json`."""
+    body = found.config
+    return {
+        "ID": found.id,
+        "Running": found.running,
+        "ExitCode": found.exit_code,
+        "ProcessConfig": {
+            "tty": found.terminal,
+            "entrypoint": body["Cmd"][0],
+            "arguments": body["Cmd"][1:],
+            "privileged": bool(body.get("Privileged")),
+            "user": str(body.get("User") or ""),
+        },
+        "OpenStdin": bool(body.get("AttachStdin")),
+        "OpenStderr": bool(body.get("AttachStderr")),
+        "OpenStdout": bool(body.get("AttachStdout")),
+        "CanRemove": found.exit_code is not None,
+        "ContainerID": found.container.id,
+        "DetachKeys": str(body.get("DetachKeys") or ""),
+        "Pid": found.pid,
+    }
+
+
+def matches_container(container: Container, filters: dict[str, list[str]]) -> bool:
+    """Whether a container passes Docker's list filters.
+
+    Raises:
+        AgentError: a filter this engine does not know.
+    """
+    labels = container.config.get("Labels") or {}
+    have = set(labels) | {f"{k}={v}" for k, v in labels.items()}
+    tests = {
+        "id": lambda v: container.id.startswith(v),
+        "name": lambda v: v.removeprefix("/") in container.name,
+        "status": lambda v: container.state.status == v,
+        "label": lambda v: v in have,
+        "ancestor": lambda v: v in (container.image, container.image_id, container.image_id[7:])
+        or _same_image(v, container.image)
+        or container.image_id[7:].startswith(v),
+        "exited": lambda v: container.state.status == EXITED and str(container.state.exit_code) == v,
+        "network": lambda v: v == container.host_config["NetworkMode"]
+        or (v == "bridge" and container.host_config["NetworkMode"] == "default"),
+        "volume": lambda v: any(v in (p.get("Name"), p["Destination"]) for p in container.mounts),
+    }
+    for key, wanted in filters.items():
+        if key not in tests:
+            raise invalid(f"invalid filter '{key}'")
+        results = [tests[key](value) for value in wanted]
+        if results and not (all(results) if key == "label" else any(results)):
+            return False
+    return True
+
+
+def _same_image(wanted: str, image: str) -> bool:
+    try:
+        return str(parse_reference(wanted)) == str(parse_reference(image))
+    except AgentError:
+        return False

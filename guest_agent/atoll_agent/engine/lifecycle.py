@@ -1,0 +1,341 @@
+"""A container's running life: start, stop, kill, wait, and what happens when it ends."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import AgentError, Kind, conflict, invalid
+from ..cgroups.limits import plan_limits
+from ..network.bridge import BridgeNetwork
+from ..runtime.messages import Message
+from .confinement import FilterCache
+from .containers import Containers, attributes_of
+from .etc_files import write_etc_files
+from .events import Events
+from .plan import plan_container
+from .records import CREATED, EXITED, RUNNING, Container
+from .supervision import StartFailed, Supervision
+
+log = logging.getLogger(__name__)
+DEFAULT_STOP_TIMEOUT_S = 10
+KILL_GRACE_S = 10
+
+
+class Lifecycle:
+    """Starts and stops containers through the supervisor and keeps their states true.
+
+    Arguments:
+        boot: what tells this life of the supervisor from another; states of an earlier one are not running any more.
+        run_directory: for files that need not outlive a boot.
+        init_program: path of a small init for `--init`; "" where there is none.
+    """
+
+    def __init__(
+        self,
+        containers: Containers,
+        supervision: Supervision,
+        bridge: BridgeNetwork,
+        filters: FilterCache,
+        events: Events,
+        *,
+        boot: str,
+        run_directory: Path,
+        init_program: str,
+    ) -> None:
+        self._containers, self._supervision, self._bridge = containers, supervision, bridge
+        self._filters, self._events = filters, events
+        self._boot, self._init_program = boot, init_program
+        self._mount_point = run_directory / "root"
+        self._mount_point.mkdir(parents=True, exist_ok=True)
+        self.exec_ended: Any = lambda message: None
+
+    # -- after a restart of the agent --------------------------------------------------------
+
+    def recover(self) -> None:
+        """Bring the states up to date with what the supervisor knows; called once, before the API answers."""
+        known = self._supervision.snapshot()
+        running = {item["key"]: item for item in known["running"] if not item["exec"]}
+        ended = {item["key"]: item for item in known["ended"]}
+        for container in self._containers.all():
+            if container.id in running:
+                self._recover_running(container, running[container.id])
+            elif container.running and container.id not in ended:
+                self._recover_lost(container)
+            elif container.auto_remove and container.state.status == EXITED:
+                self._remove_quietly(container)
+        for message in known["ended"]:
+            self.on_end(message)
+
+    def _recover_running(self, container: Container, item: dict[str, Any]) -> None:
+        state = container.state
+        state.status, state.pid, state.boot = RUNNING, item["pid"], self._boot
+        state.started_ns = item["started_ns"]
+        if state.address:
+            self._bridge.claim(state.address)
+
+    def _recover_lost(self, container: Container) -> None:
+        """It ran when the machine stopped without warning: Docker calls that exit code 255."""
+        state = container.state
+        state.status, state.pid, state.exit_code, state.finished_ns = EXITED, 0, 255, time.time_ns()
+        if container.auto_remove:
+            self._remove_quietly(container)
+        else:
+            self._containers.store.save_state(container, durable=True)
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def start(self, container: Container) -> None:
+        """Start a container; returns when its program runs.
+
+        Raises:
+            AgentError: NOT_MODIFIED when it runs already; otherwise what failed, in Docker's words.
+        """
+        with container.lock:
+            if container.removed:
+                raise conflict(f"container {container.id} is marked for removal and cannot be started")
+            if container.running:
+                raise AgentError(Kind.NOT_MODIFIED, "container is already running")
+            network = None
+            if container.host_config["NetworkMode"] in ("default", "bridge"):
+                network = self._bridge.plan_interface(container.id)
+            address = network["address"].partition("/")[0] if network else ""
+            try:
+                self._start(container, network, address)
+            except BaseException:
+                self._bridge.release(address)
+                raise
+
+    def _start(self, container: Container, network: Any, address: str) -> None:
+        store = self._containers.store
+        directory = store.directory(container.id)
+        spec = plan_container(
+            container,
+            directory=directory,
+            overlay=store.overlay(container.id),
+            mount_point=self._mount_point,
+            hierarchy=self._containers.hierarchy,
+            writes=plan_limits(container.host_config, self._containers.hierarchy),
+            network=network,
+            filters=self._filters,
+            etc_files=write_etc_files(directory, container.config, container.host_config, address),
+            init=self._init_program if container.host_config.get("Init") else "",
+        )
+        state = container.state
+        state.error, state.oom_killed, state.manually_stopped = "", False, False
+        state.address, state.mac = address, network["mac"] if network else ""
+        try:
+            answer = self._supervision.start(spec)
+        except StartFailed as failed:
+            raise self._failed_to_start(container, failed) from failed
+        # The end may be known already; `on_end` waits for this lock.
+        state.status, state.pid, state.boot = RUNNING, answer["pid"], self._boot
+        state.started_ns, state.finished_ns, state.exit_code = answer["started_ns"], 0, 0
+        store.save_state(container)
+        with container.changed:
+            container.changed.notify_all()
+        self._events.publish("container", "start", container.id, attributes_of(container))
+
+    def _failed_to_start(self, container: Container, failed: StartFailed) -> AgentError:
+        error, exit_code = explain_failure(failed, container.config)
+        state = container.state
+        state.error, state.exit_code, state.pid, state.address = error.message, exit_code, 0, ""
+        state.status = EXITED if state.status == EXITED else CREATED
+        self._supervision.forget(container.id)
+        self._containers.store.save_state(container)
+        with container.changed:
+            container.runs_ended += 1
+            container.changed.notify_all()
+        if container.auto_remove:
+            threading.Thread(target=self._remove_quietly, args=(container,), daemon=True).start()
+        return error
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def on_end(self, message: Message) -> None:
+        """The supervisor tells that a process ended."""
+        if message["exec"]:
+            self.exec_ended(message)
+            self._supervision.acknowledge(message["key"])
+            return
+        container = self._containers.find(message["key"])
+        if container is None:
+            self._supervision.acknowledge(message["key"])
+            return
+        with container.lock:
+            state = container.state
+            state.status, state.pid, state.exit_code = EXITED, 0, message["exit_code"]
+            state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
+            self._bridge.release(state.address)
+            state.address = state.mac = ""
+            if not container.auto_remove:
+                self._containers.store.save_state(container, durable=True)
+        self._supervision.acknowledge(message["key"])
+        with container.changed:
+            container.runs_ended += 1
+            container.changed.notify_all()
+        if state.oom_killed:
+            self._events.publish("container", "oom", container.id, attributes_of(container))
+        attributes = attributes_of(container) | {"exitCode": str(state.exit_code)}
+        self._events.publish("container", "die", container.id, attributes)
+        if container.auto_remove:
+            self._remove_quietly(container)
+
+    def _remove_quietly(self, container: Container) -> None:
+        try:
+            self._containers.remove(container, volumes=True)
+        except AgentError as error:
+            log.info("auto-remove of %s: %s", container.id[:12], error.message)
+
+    # -- stopping ----------------------------------------------------------------------------
+
+    def kill(self, container: Container, number: int) -> None:
+        """Send a signal.
+
+        Raises:
+            AgentError: it does not run.
+        """
+        self._signal(container, number)
+        attributes = attributes_of(container) | {"signal": str(number)}
+        self._events.publish("container", "kill", container.id, attributes)
+
+    def _signal(self, container: Container, number: int) -> None:
+        if not container.running:
+            raise conflict(f"container {container.id} is not running")
+        try:
+            self._supervision.kill(container.id, number)
+        except AgentError as error:
+            raise conflict(f"container {container.id} is not running") from error
+
+    def stop(self, container: Container, timeout_s: int | None, signal_text: str = "") -> None:
+        """Ask to end, then insist.
+
+        Arguments:
+            timeout_s: how long to wait before SIGKILL; -1 for ever; None for the container's own setting.
+
+        Raises:
+            AgentError: NOT_MODIFIED when it does not run.
+        """
+        if not container.running:
+            raise AgentError(Kind.NOT_MODIFIED, "container is not running")
+        if timeout_s is None:
+            configured = container.config.get("StopTimeout")
+            timeout_s = DEFAULT_STOP_TIMEOUT_S if configured is None else int(configured)
+        ended = container.runs_ended
+        container.state.manually_stopped = True
+        try:
+            self.kill(container, parse_signal(signal_text or container.config.get("StopSignal") or "SIGTERM"))
+            if not self._wait_for_end(container, ended, None if timeout_s < 0 else timeout_s):
+                self.kill(container, signal.SIGKILL)
+                if not self._wait_for_end(container, ended, KILL_GRACE_S):
+                    raise AgentError(Kind.SYSTEM, f"container {container.id} did not end after SIGKILL")
+        except AgentError as error:
+            if error.kind is not Kind.CONFLICT:
+                raise
+        self._events.publish("container", "stop", container.id, attributes_of(container))
+
+    @staticmethod
+    def _wait_for_end(container: Container, ended: int, timeout_s: float | None) -> bool:
+        with container.changed:
+            return container.changed.wait_for(
+                lambda: container.runs_ended != ended or not container.running or container.removed, timeout_s
+            )
+
+    def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
+        """Remove a container; with `force` one that runs is killed first."""
+        if force and container.running:
+            ended = container.runs_ended
+            try:
+                self._signal(container, signal.SIGKILL)
+            except AgentError as error:
+                if error.kind is not Kind.CONFLICT:
+                    raise
+            self._wait_for_end(container, ended, KILL_GRACE_S)
+        try:
+            self._containers.remove(container, volumes=volumes)
+        except AgentError as error:
+            if not (force and container.auto_remove and error.kind is Kind.NOT_FOUND):
+                raise
+
+
+class Waiter:
+    """Waits for a container to reach a condition. Made before the start, it cannot miss a short run.
+
+    Raises:
+        AgentError: an unknown condition.
+    """
+
+    CONDITIONS = ("not-running", "next-exit", "removed")
+
+    def __init__(self, container: Container, condition: str) -> None:
+        if condition not in self.CONDITIONS:
+            raise invalid(f'invalid condition: "{condition[:40]}"')
+        self._container, self._condition = container, condition
+        with container.changed:
+            self._ended = container.runs_ended
+
+    def wait(self, timeout_s: float | None) -> int | None:
+        """The exit code; None when the timeout came first."""
+        container = self._container
+        with container.changed:
+            if not container.changed.wait_for(self._reached, timeout_s):
+                return None
+        return container.state.exit_code
+
+    def _reached(self) -> bool:
+        container = self._container
+        if self._condition == "removed":
+            return container.removed
+        if self._condition == "next-exit":
+            return container.runs_ended != self._ended or container.removed
+        return not container.running
+
+
+def parse_signal(text: str) -> int:
+    """`SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`.
+
+    Raises:
+        AgentError: unknown.
+    """
+    plain = str(text).strip().upper()
+    if plain.isascii() and plain.isdigit() and 0 < int(plain) <= 64:
+        return int(plain)
+    plain = plain.removeprefix("SIG")
+    base, plus, offset = plain.partition("+")
+    try:
+        number = int(signal.Signals[f"SIG{base}"])
+        return number + (int(offset) if plus else 0)
+    except (KeyError, ValueError):
+        raise invalid(f"invalid signal: {str(text)[:40]}") from None
+
+
+NOT_EXECUTABLE, NOT_FOUND_CODE, ENGINE_FAILED = 126, 127, 128
+
+
+def explain_failure(failed: StartFailed, config: dict[str, Any]) -> tuple[AgentError, int]:
+    """The error and exit code of a failed start, in the words clients look for."""
+    program = ([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])] or [""])[0]
+    prefix = "failed to create task for container: "
+    if failed.stage == "exec":
+        text, code = explain_exec(failed.errno, program, failed.detail)
+        return AgentError(Kind.INVALID, f"{prefix}{text}"), code
+    if failed.stage == "resolve user":
+        return AgentError(Kind.INVALID, failed.detail), ENGINE_FAILED - 2
+    kind = Kind.INVALID if failed.stage.startswith(("working directory", "mount ")) else Kind.SYSTEM
+    return AgentError(kind, f"{prefix}cannot start container: {failed.stage}: {failed.detail.lower()}"), ENGINE_FAILED
+
+
+def explain_exec(code: int, program: str, detail: str) -> tuple[str, int]:
+    """Text and exit code for a program that could not be executed."""
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        if "/" in program:
+            return f'exec: "{program}": stat {program}: no such file or directory', NOT_FOUND_CODE
+        return f'exec: "{program}": executable file not found in $PATH', NOT_FOUND_CODE
+    if code == errno.ENOEXEC:
+        return f'exec: "{program}": exec format error (is the image for this architecture?)', NOT_EXECUTABLE
+    return f'exec: "{program}": {detail.lower()}', NOT_EXECUTABLE

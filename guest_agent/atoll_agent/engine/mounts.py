@@ -1,0 +1,174 @@
+"""What a container mounts besides its root: binds, volumes and tmpfs of the request, and Docker's standard mounts."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import invalid
+from ..runtime.spec import MountSpec
+from ..volumes.store import VolumeStore
+
+_MODES = {"ro", "rw", "z", "Z", "nocopy"}
+_PROPAGATIONS = {"private", "rprivate", "slave", "rslave", "shared", "rshared"}
+
+Point = dict[str, Any]
+"""A mount point in Docker's shape: Type, Name, Source, Destination, Mode, RW, Propagation."""
+
+
+def plan_points(config: dict[str, Any], host: dict[str, Any], volumes: VolumeStore) -> list[Point]:
+    """Resolve Binds, Mounts and the image's Volumes; volumes that do not exist are made.
+
+    Raises:
+        AgentError: malformed, twice the same target, or a bind source that must exist and does not.
+    """
+    points = [_from_bind(text, volumes) for text in host.get("Binds") or []]
+    points += [_from_mount(mount, volumes) for mount in host.get("Mounts") or []]
+    targets = [point["Destination"] for point in points]
+    double = next((t for t in targets if targets.count(t) > 1), None)
+    if double:
+        raise invalid(f"Duplicate mount point: {double}")
+    taken = {*targets, *(posixpath.normpath(t) for t in host.get("Tmpfs") or {})}
+    for target in config.get("Volumes") or {}:
+        if posixpath.normpath(target) not in taken:
+            points.append(_volume_point(secrets.token_hex(32), _target(target), volumes, writable=True, mode=""))
+    return points
+
+
+def _target(path: str) -> str:
+    if not path.startswith("/"):
+        raise invalid(f"invalid mount path: '{path}' mount path must be absolute")
+    normal = posixpath.normpath(path)
+    if normal in ("/", "//"):
+        raise invalid("invalid specification: destination can't be '/'")
+    if normal == "/proc" or normal.startswith("/proc/"):
+        raise invalid(f"invalid mount path: '{path}' is inside /proc")
+    return normal
+
+
+def _from_bind(text: str, volumes: VolumeStore) -> Point:
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(parts[:2]):
+        raise invalid(f"invalid volume specification: '{text}'")
+    modes = [mode for mode in parts[2].split(",") if mode] if len(parts) == 3 else []
+    unknown = next((mode for mode in modes if mode not in _MODES | _PROPAGATIONS), None)
+    if unknown:
+        raise invalid(f"invalid mode: {unknown}")
+    writable = "ro" not in modes
+    propagation = next((mode for mode in modes if mode in _PROPAGATIONS), "rprivate")
+    if not parts[0].startswith("/"):
+        return _volume_point(parts[0], _target(parts[1]), volumes, writable=writable, mode=",".join(modes))
+    source = Path(posixpath.normpath(parts[0]))
+    source.mkdir(parents=True, exist_ok=True) if not os.path.lexists(source) else None
+    return _bind_point(str(source), _target(parts[1]), writable=writable, mode=",".join(modes), propagation=propagation)
+
+
+def _volume_point(name: str, target: str, volumes: VolumeStore, *, writable: bool, mode: str) -> Point:
+    volume = volumes.ensure(name)
+    return {
+        "Type": "volume",
+        "Name": name,
+        "Source": volume["Mountpoint"],
+        "Destination": target,
+        "Driver": "local",
+        "Mode": mode,
+        "RW": writable,
+        "Propagation": "",
+    }
+
+
+def _bind_point(source: str, target: str, *, writable: bool, mode: str, propagation: str) -> Point:
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Destination": target,
+        "Mode": mode,
+        "RW": writable,
+        "Propagation": propagation,
+    }
+
+
+def _from_mount(mount: dict[str, Any], volumes: VolumeStore) -> Point:
+    kind, source = mount.get("Type"), str(mount.get("Source") or "")
+    target = _target(str(mount.get("Target") or ""))
+    writable = not mount.get("ReadOnly")
+    if kind == "bind":
+        if not source.startswith("/"):
+            raise invalid("invalid mount config for type \"bind\": field Source must be an absolute path")
+        if not os.path.exists(source):
+            raise invalid(f'invalid mount config for type "bind": bind source path does not exist: {source}')
+        propagation = (mount.get("BindOptions") or {}).get("Propagation") or "rprivate"
+        return _bind_point(posixpath.normpath(source), target, writable=writable, mode="", propagation=propagation)
+    if kind == "volume":
+        return _volume_point(source or secrets.token_hex(32), target, volumes, writable=writable, mode="z")
+    if kind == "tmpfs":
+        options = mount.get("TmpfsOptions") or {}
+        parameters = []
+        if options.get("SizeBytes"):
+            parameters.append(f"size={int(options['SizeBytes'])}")
+        if options.get("Mode"):
+            parameters.append(f"mode={int(options['Mode']):o}")
+        return {
+            "Type": "tmpfs", "Source": "", "Destination": target, "Mode": ",".join(parameters),
+            "RW": writable, "Propagation": "",
+        }  # fmt: skip
+    raise invalid(f"invalid mount config: unknown mount type {kind!r}")
+
+
+def plan_standard(host: dict[str, Any], hierarchy_has_cgroup: bool, mqueue: bool) -> list[MountSpec]:
+    """/proc, /dev, /sys and what belongs to them, as the OCI runtime specification and Docker have them."""
+    privileged = bool(host.get("Privileged"))
+    sys_flags = ["nosuid", "nodev", "noexec"] + ([] if privileged else ["ro"])
+    mounts = [
+        _mount("proc", "/proc", ["nosuid", "nodev", "noexec"]),
+        _mount("tmpfs", "/dev", ["nosuid", "strictatime"], ["mode=755", "size=65536k"]),
+        _mount(
+            "devpts", "/dev/pts", ["nosuid", "noexec"], ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+        ),
+        _mount("sysfs", "/sys", sys_flags),
+    ]
+    if hierarchy_has_cgroup:
+        mounts.append(_mount("cgroup2", "/sys/fs/cgroup", sys_flags))
+    if mqueue:
+        mounts.append(_mount("mqueue", "/dev/mqueue", ["nosuid", "nodev", "noexec"]))
+    size = f"size={int(host.get('ShmSize') or 64 << 20)}"
+    mounts.append(_mount("tmpfs", "/dev/shm", ["nosuid", "nodev", "noexec"], ["mode=1777", size]))
+    return mounts
+
+
+def _mount(kind: str, target: str, flags: list[str], options: list[str] | None = None) -> MountSpec:
+    return {"kind": kind, "source": "", "target": target, "flags": flags, "options": options or [], "propagation": ""}
+
+
+_FLAGS = {"ro", "nosuid", "nodev", "noexec", "strictatime"}
+
+
+def plan_asked(points: list[Point], tmpfs: dict[str, str]) -> list[MountSpec]:
+    """The mounts a user asked for, parents before children."""
+    mounts: list[MountSpec] = []
+    for point in points:
+        if point["Type"] == "tmpfs":
+            options = [o for o in point["Mode"].split(",") if o]
+            mounts.append(_tmpfs(point["Destination"], options, ["ro"] if not point["RW"] else []))
+            continue
+        mounts.append(
+            {
+                "kind": "bind",
+                "source": point["Source"],
+                "target": point["Destination"],
+                "flags": ["rec"] + ([] if point["RW"] else ["ro"]),
+                "options": [],
+                "propagation": point["Propagation"],
+            }
+        )
+    for target, text in tmpfs.items():
+        words = [word for word in text.split(",") if word]
+        mounts.append(_tmpfs(_target(target), [w for w in words if "=" in w], [w for w in words if w in _FLAGS]))
+    return sorted(mounts, key=lambda mount: mount["target"].count("/"))
+
+
+def _tmpfs(target: str, options: list[str], flags: list[str]) -> MountSpec:
+    return _mount("tmpfs", target, sorted({"nosuid", "nodev", "noexec", *flags}), options)

@@ -1,0 +1,287 @@
+"""From a container to the plan the runtime carries out. Pure but for names of files: nothing is made here."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import invalid
+from ..cgroups.hierarchy import Hierarchy
+from ..runtime.spec import (
+    CgroupSpec,
+    ContainerSpec,
+    DeviceNode,
+    DeviceRuleSpec,
+    LogSpec,
+    MountSpec,
+    NetworkSpec,
+    ProcessSpec,
+)
+from . import confinement
+from .confinement import FilterCache
+from .create import DEFAULT_PATH, command_of
+from .mounts import plan_asked, plan_standard
+from .records import Container
+
+NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
+_HOST_MODES = (("pid", "PidMode"), ("net", "NetworkMode"), ("ipc", "IpcMode"), ("uts", "UTSMode"), ("cgroup", "CgroupnsMode"))
+
+DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+_RLIMITS = {
+    "core": resource.RLIMIT_CORE, "cpu": resource.RLIMIT_CPU, "data": resource.RLIMIT_DATA,
+    "fsize": resource.RLIMIT_FSIZE, "locks": 10, "memlock": resource.RLIMIT_MEMLOCK,
+    "msgqueue": resource.RLIMIT_MSGQUEUE, "nice": resource.RLIMIT_NICE, "nofile": resource.RLIMIT_NOFILE,
+    "nproc": resource.RLIMIT_NPROC, "rss": resource.RLIMIT_RSS, "rtprio": resource.RLIMIT_RTPRIO,
+    "rttime": resource.RLIMIT_RTTIME, "sigpending": resource.RLIMIT_SIGPENDING, "stack": resource.RLIMIT_STACK,
+}  # fmt: skip
+
+
+def plan_namespaces(host: dict[str, Any]) -> list[str]:
+    """The namespaces a container gets of its own."""
+    shared = {name for name, key in _HOST_MODES if host.get(key) == "host"}
+    return [name for name in NAMESPACES if name not in shared]
+
+
+def plan_device_rules(host: dict[str, Any]) -> list[DeviceRuleSpec] | None:
+    """Docker's device list for cgroups: any mknod, use of the harmless ones and of what was asked for."""
+    if host.get("Privileged"):
+        return None
+    rules = [_rule("c", -1, -1, "m"), _rule("b", -1, -1, "m")]
+    for _name, major, minor in DEVICES:
+        rules.append(_rule("c", major, minor, "rwm"))
+    rules += [_rule("c", 5, 1, "rwm"), _rule("c", 5, 2, "rwm"), _rule("c", 136, -1, "rwm")]
+    for device in host.get("Devices") or []:
+        kind, major, minor = _host_device(str(device.get("PathOnHost") or ""))
+        rules.append(_rule(kind, major, minor, str(device.get("CgroupPermissions") or "rwm")))
+    return rules
+
+
+def _rule(kind: str, major: int, minor: int, access: str) -> DeviceRuleSpec:
+    if not set(access) <= set("rwm"):
+        raise invalid(f"invalid device mode: {access}")
+    return {"allow": True, "type": kind, "major": major, "minor": minor, "access": access}
+
+
+def _host_device(path: str) -> tuple[str, int, int]:
+    import os  # noqa: PLC0415 - only here
+    import stat  # noqa: PLC0415
+
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise invalid(f'error gathering device information while adding custom device "{path}": {error.strerror}') from error
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise invalid(f'error gathering device information while adding custom device "{path}": not a device node')
+    kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
+    return kind, os.major(status.st_rdev), os.minor(status.st_rdev)
+
+
+def plan_devices(host: dict[str, Any]) -> list[DeviceNode]:
+    """Nodes in /dev."""
+    nodes: list[DeviceNode] = [_node(f"/dev/{name}", "c", major, minor) for name, major, minor in DEVICES]
+    for device in host.get("Devices") or []:
+        kind, major, minor = _host_device(str(device.get("PathOnHost") or ""))
+        nodes.append(_node(str(device.get("PathInContainer") or device["PathOnHost"]), kind, major, minor, 0o660))
+    return nodes
+
+
+def _node(path: str, kind: str, major: int, minor: int, mode: int = 0o666) -> DeviceNode:
+    return {"path": path, "type": kind, "major": major, "minor": minor, "mode": mode, "uid": 0, "gid": 0}
+
+
+def plan_rlimits(host: dict[str, Any]) -> list[list[int]]:
+    """Docker's Ulimits.
+
+    Raises:
+        AgentError: an unknown name.
+    """
+    limits = []
+    for item in host.get("Ulimits") or []:
+        name = str(item.get("Name") or "")
+        if name not in _RLIMITS:
+            raise invalid(f"invalid ulimit type: {name}")
+        limits.append([_RLIMITS[name], int(item.get("Soft") or 0), int(item.get("Hard") or 0)])
+    return limits
+
+
+def parse_security(options: list[str]) -> tuple[bool, str, bool]:
+    """Docker's SecurityOpt: (no-new-privileges, seccomp profile or "", unconfined system paths).
+
+    Raises:
+        AgentError: an option this engine does not know.
+    """
+    no_new_privileges, profile, open_paths = False, "", False
+    for option in options:
+        key, _, value = option.replace(":", "=", 1).partition("=") if "=" not in option else option.partition("=")
+        if key == "no-new-privileges":
+            no_new_privileges = value in ("", "true", "1")
+        elif key == "seccomp":
+            profile = value
+        elif key == "systempaths" and value == "unconfined":
+            open_paths = True
+        elif key in ("label", "apparmor") and value in ("disable", "unconfined"):
+            continue
+        elif key == "apparmor":
+            raise invalid("apparmor is not enabled on this system")
+        else:
+            raise invalid(f"invalid --security-opt: {option[:80]!r}")
+    return no_new_privileges, profile, open_paths
+
+
+def plan_seccomp(profile: str, capabilities: int, privileged: bool, filters: FilterCache) -> str:
+    """The compiled filter's file; "" for none.
+
+    Raises:
+        AgentError: a malformed profile.
+    """
+    if profile == "unconfined" or (privileged and not profile):
+        return ""
+    if not profile or profile == "builtin":
+        return filters.path_for(None, capabilities)
+    try:
+        parsed = json.loads(profile)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"seccomp profile is not JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise invalid("seccomp profile is not an object")
+    return filters.path_for(parsed, capabilities)
+
+
+def plan_environment(config: dict[str, Any]) -> list[str]:
+    """The container's environment: PATH and HOSTNAME first, TERM with a terminal, then what was asked for."""
+    given = list(config.get("Env") or [])
+    names = {item.partition("=")[0] for item in given}
+    base = [DEFAULT_PATH] if "PATH" not in names else []
+    if "HOSTNAME" not in names:
+        base.append(f"HOSTNAME={config.get('Hostname') or ''}")
+    if config.get("Tty") and "TERM" not in names:
+        base.append("TERM=xterm")
+    return base + [item for item in given if "=" in item]
+
+
+def plan_process(config: dict[str, Any], host: dict[str, Any], filters: FilterCache) -> ProcessSpec:
+    """The container's first process."""
+    privileged = bool(host.get("Privileged"))
+    no_new_privileges, profile, _ = parse_security(host.get("SecurityOpt") or [])
+    capabilities = confinement.plan_capabilities(
+        host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=privileged
+    )
+    return {
+        "args": command_of(config),
+        "env": plan_environment(config),
+        "cwd": config.get("WorkingDir") or "/",
+        "user": config.get("User") or "",
+        "groups": list(host.get("GroupAdd") or []),
+        "capabilities": capabilities,
+        "no_new_privileges": no_new_privileges,
+        "seccomp": plan_seccomp(profile, capabilities, privileged, filters),
+        "rlimits": plan_rlimits(host),
+        "oom_score_adj": host.get("OomScoreAdj") or None,
+        "terminal": bool(config.get("Tty")),
+        "height": (host.get("ConsoleSize") or [0, 0])[0],
+        "width": (host.get("ConsoleSize") or [0, 0])[1],
+        "stdin": bool(config.get("OpenStdin")),
+        "stdin_once": bool(config.get("StdinOnce")),
+    }
+
+
+def plan_cgroup(container_id: str, writes: list[list[str]], host: dict[str, Any], hierarchy: Hierarchy) -> CgroupSpec:
+    """The container's cgroup."""
+    path = str(hierarchy.parent / container_id) if hierarchy.parent else ""
+    return {"path": path, "writes": writes, "devices": plan_device_rules(host) if path else None}
+
+
+def plan_log(host: dict[str, Any], directory: Path) -> LogSpec:
+    """Where the output goes.
+
+    Raises:
+        AgentError: a malformed size.
+    """
+    config = host.get("LogConfig") or {}
+    options = config.get("Config") or {}
+    path = "" if config.get("Type") == "none" else str(directory / "output.log")
+    try:
+        return {
+            "path": path,
+            "max_size": parse_size(str(options.get("max-size") or "0")),
+            "max_file": max(1, int(options.get("max-file") or 1)),
+        }
+    except ValueError as error:
+        raise invalid(f"invalid log option: {error}") from error
+
+
+def parse_size(text: str) -> int:
+    """`10m` as bytes; -1 is 0 (no limit)."""
+    units = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    plain = text.lower().removesuffix("b") if len(text) > 1 else text
+    if plain[-1:] in units:
+        return int(float(plain[:-1]) * units[plain[-1]])
+    return max(0, int(plain))
+
+
+def plan_container(
+    container: Container,
+    *,
+    directory: Path,
+    overlay: Path,
+    mount_point: Path,
+    hierarchy: Hierarchy,
+    writes: list[list[str]],
+    network: NetworkSpec | None,
+    filters: FilterCache,
+    etc_files: list[MountSpec],
+    init: str,
+) -> ContainerSpec:
+    """Everything about a start, as one value.
+
+    Arguments:
+        directory: the container's directory (for its log).
+        overlay: holds `upper` and `work`.
+        mount_point: an empty directory.
+        writes: its limits.
+        etc_files: /etc/hosts and its neighbours.
+        init: path of the init program to put in front, "" for none.
+    """
+    config, host = container.config, container.host_config
+    namespaces = plan_namespaces(host)
+    privileged = bool(host.get("Privileged"))
+    _, _, open_paths = parse_security(host.get("SecurityOpt") or [])
+    masked, read_only = host.get("MaskedPaths"), host.get("ReadonlyPaths")
+    if privileged or open_paths:
+        masked, read_only = [], []
+    process = plan_process(config, host, filters)
+    mounts = plan_standard(host, hierarchy.parent is not None, "ipc" in namespaces)
+    if init:
+        process["args"] = ["/sbin/docker-init", "--", *process["args"]]
+        mounts.append(_bind_file(init, "/sbin/docker-init"))
+    asked = plan_asked(container.mounts, host.get("Tmpfs") or {})
+    taken = {mount["target"] for mount in asked}
+    return {
+        "id": container.id,
+        "hostname": config.get("Hostname") or container.id[:12],
+        "domainname": config.get("Domainname") or "",
+        "layers": container.layers,
+        "upper": str(overlay / "upper"),
+        "work": str(overlay / "work"),
+        "volatile": container.auto_remove,
+        "mount_point": str(mount_point),
+        "read_only": bool(host.get("ReadonlyRootfs")),
+        "namespaces": namespaces,
+        "mounts": [m for m in mounts if m["target"] not in taken]
+        + [m for m in etc_files if m["target"] not in taken]
+        + asked,
+        "devices": plan_devices(host),
+        "masked": confinement.MASKED_PATHS if masked is None else masked,
+        "read_only_paths": confinement.READ_ONLY_PATHS if read_only is None else read_only,
+        "sysctls": {str(k): str(v) for k, v in (host.get("Sysctls") or {}).items()},
+        "network": network,
+        "cgroup": plan_cgroup(container.id, writes, host, hierarchy),
+        "log": plan_log(host, directory),
+        "process": process,
+    }
+
+
+def _bind_file(source: str, target: str) -> MountSpec:
+    return {"kind": "bind", "source": source, "target": target, "flags": ["ro"], "options": [], "propagation": ""}

@@ -1,0 +1,211 @@
+"""Building a container's file tree from inside its new mount namespace.
+
+Everything below the root is reached by descriptor through `open_in_root`: the image is hostile, and a path that is
+looked up twice is a path that can change in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from ..linux import mounts
+from ..linux.paths import filesystem_type, make_directories, make_mount_point, open_in_root
+from .spec import ContainerSpec, DeviceNode, MountSpec
+
+PROC_SUPER_MAGIC = 0x9FA0
+
+ATTRIBUTES = {
+    "ro": mounts.MOUNT_ATTR_RDONLY,
+    "nosuid": mounts.MOUNT_ATTR_NOSUID,
+    "nodev": mounts.MOUNT_ATTR_NODEV,
+    "noexec": mounts.MOUNT_ATTR_NOEXEC,
+    "strictatime": mounts.MOUNT_ATTR_STRICTATIME,
+}
+PROPAGATION = {
+    "private": mounts.MS_PRIVATE,
+    "slave": mounts.MS_SLAVE,
+    "shared": mounts.MS_SHARED,
+    "unbindable": mounts.MS_UNBINDABLE,
+}
+LINKS = (
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("/proc/kcore", "core"),
+)
+
+
+def mount_root(spec: ContainerSpec) -> int:
+    """Mount the overlay on the engine's mount point in this namespace; returns the root's descriptor."""
+    propagations = {mount["propagation"] for mount in spec["mounts"]}
+    if propagations & {"shared", "rshared", "slave", "rslave"}:
+        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
+    else:
+        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
+    root = _mount_overlay(spec)
+    target = os.open(spec["mount_point"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mounts.attach(root, target)
+    os.close(target)
+    return root
+
+
+def _mount_overlay(spec: ContainerSpec) -> int:
+    tail: list[tuple[str, str | None]] = [("upperdir", spec["upper"]), ("workdir", spec["work"])]
+    tail += [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")]
+    if spec["volatile"]:
+        tail.append(("volatile", None))
+    tail.append(("source", "overlay"))
+    try:
+        return mounts.fs_mount("overlay", [("lowerdir+", layer) for layer in spec["layers"]] + tail)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Before Linux 6.8 the layers are one string, in which a colon must be escaped and which one page limits.
+    joined = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in spec["layers"])
+    return mounts.fs_mount("overlay", [("lowerdir", joined), *tail])
+
+
+def make_mount(root: int, plan: MountSpec) -> None:
+    """Carry out one planned mount."""
+    if plan["kind"] == "bind":
+        _bind(root, plan)
+        return
+    options = [_split(option) for option in plan["options"]]
+    attributes = 0
+    for flag in plan["flags"]:
+        attributes |= ATTRIBUTES.get(flag, 0)
+    made = mounts.fs_mount(plan["kind"], options, attributes)
+    try:
+        _attach(root, made, plan["target"], directory=True)
+    finally:
+        os.close(made)
+
+
+def _split(option: str) -> tuple[str, str | None]:
+    key, equals, value = option.partition("=")
+    return key, value if equals else None
+
+
+def _attach(root: int, mount: int, target: str, *, directory: bool) -> None:
+    place = make_mount_point(root, target, directory=directory)
+    try:
+        mounts.attach(mount, place)
+    finally:
+        os.close(place)
+
+
+def _bind(root: int, plan: MountSpec) -> None:
+    recursive = "rec" in plan["flags"]
+    source = os.open(plan["source"], os.O_PATH | os.O_CLOEXEC)
+    try:
+        directory = stat.S_ISDIR(os.fstat(source).st_mode)
+        clone = mounts.open_tree(source, recursive=recursive)
+    finally:
+        os.close(source)
+    try:
+        add = 0
+        for flag in plan["flags"]:
+            add |= ATTRIBUTES.get(flag, 0)
+        if add:
+            mounts.set_attributes(clone, add=add)
+        kind = plan["propagation"]
+        mounts.set_attributes(
+            clone,
+            propagation=PROPAGATION.get(kind.removeprefix("r"), mounts.MS_PRIVATE),
+            recursive=kind.startswith("r") or not kind,
+        )
+        _attach(root, clone, plan["target"], directory=directory)
+    finally:
+        os.close(clone)
+
+
+def make_devices(root: int, nodes: list[DeviceNode]) -> None:
+    """Make device nodes and the usual links in /dev."""
+    os.umask(0)
+    for node in nodes:
+        head, _, name = node["path"].rpartition("/")
+        parent = make_directories(root, head)
+        try:
+            kind = stat.S_IFBLK if node["type"] == "b" else stat.S_IFCHR
+            os.mknod(name, kind | node["mode"], os.makedev(node["major"], node["minor"]), dir_fd=parent)
+            if node["uid"] or node["gid"]:
+                os.chown(name, node["uid"], node["gid"], dir_fd=parent, follow_symlinks=False)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(parent)
+    os.umask(0o022)
+    dev = open_in_root(root, "dev", os.O_PATH | os.O_DIRECTORY)
+    try:
+        for target, name in (*LINKS, ("pts/ptmx", "ptmx")):
+            try:
+                os.symlink(target, name, dir_fd=dev)
+            except FileExistsError:
+                continue
+    finally:
+        os.close(dev)
+
+
+def hide_paths(root: int, paths: list[str], null: int) -> None:
+    """Cover files with the engine's own /dev/null and directories with an empty read-only tmpfs.
+
+    Arguments:
+        null: descriptor of the host's /dev/null, opened and checked outside (CVE-2025-31133).
+    """
+    for path in paths:
+        try:
+            place = open_in_root(root, path)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                continue
+            raise
+        if stat.S_ISDIR(os.fstat(place).st_mode):
+            cover = mounts.fs_mount("tmpfs", [("size", "0"), ("nr_inodes", "1")], mounts.MOUNT_ATTR_RDONLY)
+        else:
+            cover = mounts.open_tree(null)
+        mounts.attach(cover, place)
+        os.close(cover)
+        os.close(place)
+
+
+def protect_paths(root: int, paths: list[str]) -> None:
+    """Make parts of the tree read-only by binding them onto themselves."""
+    for path in paths:
+        try:
+            place = open_in_root(root, path)
+        except FileNotFoundError:
+            continue
+        clone = mounts.open_tree(place, recursive=True)
+        mounts.set_attributes(clone, add=mounts.MOUNT_ATTR_RDONLY, recursive=True)
+        mounts.attach(clone, place)
+        os.close(clone)
+        os.close(place)
+
+
+def open_null() -> int:
+    """The real /dev/null, as a descriptor to bind from.
+
+    Raises:
+        OSError: ENODEV when what is there is not the null device.
+    """
+    null = os.open("/dev/null", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    status = os.fstat(null)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
+        raise OSError(errno.ENODEV, "not the null device", "/dev/null")
+    return null
+
+
+def write_sysctls(root: int, sysctls: dict[str, str]) -> None:
+    """Write kernel parameters through the /proc that was mounted here, and through nothing mounted over it."""
+    for name, value in sysctls.items():
+        path = "proc/sys/" + name.replace(".", "/")
+        descriptor = open_in_root(root, path, os.O_WRONLY)
+        try:
+            if filesystem_type(descriptor) != PROC_SUPER_MAGIC:  # CVE-2025-52881
+                raise OSError(errno.EXDEV, "not a kernel parameter", name)
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)

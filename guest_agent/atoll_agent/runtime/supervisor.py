@@ -1,0 +1,427 @@
+"""The supervisor: starts every container, owns its process and its streams, and outlives the agent.
+
+One thread, one event loop. In a machine it is pid 1 and also reaps what nobody else waits for. It knows nothing of
+images, names or HTTP; the agent tells it what to do by `runtime.messages` and may crash and come back meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import init, join, launch
+from .log_file import LogFile
+from .loop import READ, Loop
+from .messages import Message, Reader, encode
+from .spec import ContainerSpec, LogSpec, ProcessSpec
+from .streams import Streams
+
+SOCKET_BACKLOG = 128
+CGROUP_RETRY_S = 0.02
+
+
+@dataclass
+class Process:
+    """A process of a container that runs, or is on its way."""
+
+    key: str
+    container: str
+    pid: int
+    streams: Streams
+    cgroup: str
+    namespaces: list[str]
+    is_exec: bool
+    answer: Callable[[Message], None]
+    status: socket.socket
+    launched: launch.Launched
+    process: ProcessSpec
+    log: LogSpec | None
+    terminal: int = -1
+    started: bool = False
+    failure: Message | None = None
+    status_open: bool = True
+    exit_code: int | None = None
+    started_ns: int = 0
+
+
+class Supervisor:
+    """The state of the supervisor: processes by pid and key, streams by key, ends nobody has acknowledged."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self._by_pid: dict[int, Process] = {}
+        self._by_key: dict[str, Process] = {}
+        self._streams: dict[str, Streams] = {}
+        self._ended: dict[str, Message] = {}
+        self._watchers: list[Connection] = []
+        self._filters = launch.Filters()
+        self.on_child: Callable[[int, int], None] = lambda pid, status: None
+        self.on_shutdown: Callable[[float], None] = lambda timeout_s: None
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def handle(self, connection: Connection, message: Message, descriptors: list[int]) -> None:
+        """Carry out one request; its answer may come later."""
+        operation = getattr(self, "_do_" + str(message.get("op", "")), None)
+        if operation is None:
+            connection.send({"error": f"unknown operation {message.get('op')!r}", "kind": "internal"})
+            return
+        try:
+            answer = operation(connection, message, descriptors)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            answer = {"error": f"{place}{error.strerror}", "errno": error.errno, "kind": "system", "stage": "prepare"}
+        except (KeyError, TypeError, ValueError) as error:
+            answer = {"error": f"malformed request: {error!r}", "kind": "internal"}
+        if answer is not None:
+            connection.send(answer)
+
+    def _do_start(self, connection: Connection, message: Message, descriptors: list[int]) -> Message | None:
+        spec: ContainerSpec = message["spec"]
+        key = spec["id"]
+        if key in self._by_key:
+            return {"error": "container is already running", "kind": "conflict"}
+        if spec["volatile"]:
+            launch.clean_work(spec)
+        launched, _ = launch.start_container(spec, self._filters)
+        self._ended.pop(key, None)
+        self._adopt(
+            Process(
+                key, key, launched.pid, self._streams_of(key), spec["cgroup"]["path"], spec["namespaces"], False,
+                connection.send, launched.status, launched, spec["process"], spec["log"],
+            )
+        )  # fmt: skip
+        return None
+
+    def _do_exec(self, connection: Connection, message: Message, descriptors: list[int]) -> Message | None:
+        container = self._by_key.get(message["container"])
+        if container is None or not container.started:
+            return {"error": "container is not running", "kind": "conflict"}
+        key: str = message["key"]
+        process: ProcessSpec = message["process"]
+        launched = launch.start_exec(process, container.pid, container.namespaces, container.cgroup, self._filters)
+        self._adopt(
+            Process(
+                key, container.key, launched.pid, self._streams_of(key), "", [], True,
+                connection.send, launched.status, launched, process, None,
+            )
+        )  # fmt: skip
+        return None
+
+    def _adopt(self, process: Process) -> None:
+        self._by_pid[process.pid] = process
+        self._by_key[process.key] = process
+        process.started_ns = time.time_ns()
+        self.loop.watch(process.status.fileno(), READ, lambda events: self._on_status(process))
+
+    def _streams_of(self, key: str) -> Streams:
+        if key not in self._streams:
+            self._streams[key] = Streams(self.loop)
+        return self._streams[key]
+
+    def _do_attach(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        if not descriptors:
+            return {"error": "no client", "kind": "internal"}
+        client = socket.socket(fileno=descriptors.pop(0))
+        self._streams_of(message["key"]).attach(
+            client,
+            stdin=message["stdin"],
+            stdout=message["stdout"],
+            stderr=message["stderr"],
+            framed=message["framed"],
+            keys=bytes(message.get("detach_keys", ())),
+            head=message.get("head", "").encode("latin-1"),
+        )
+        return {"ok": True}
+
+    def _do_kill(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        process = self._by_key.get(message["key"])
+        if process is None:
+            return {"error": "is not running", "kind": "conflict"}
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, message["signal"])
+        return {"ok": True}
+
+    def _do_resize(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        process = self._by_key.get(message["key"])
+        if process is None:
+            return {"error": "is not running", "kind": "conflict"}
+        process.process["height"], process.process["width"] = message["height"], message["width"]
+        self._apply_size(process)
+        return {"ok": True}
+
+    @staticmethod
+    def _apply_size(process: Process) -> None:
+        height, width = process.process["height"], process.process["width"]
+        if process.terminal >= 0 and height and width:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(process.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def _do_forget(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        streams = self._streams.get(message["key"])
+        if streams and message["key"] not in self._by_key:
+            streams.close()
+            del self._streams[message["key"]]
+        return {"ok": True}
+
+    def _do_list(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        running = [
+            {"key": p.key, "container": p.container, "pid": p.pid, "exec": p.is_exec, "started_ns": p.started_ns}
+            for p in self._by_key.values()
+            if p.started
+        ]
+        return {"running": running, "ended": list(self._ended.values())}
+
+    def _do_watch(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        self._watchers.append(connection)
+        return {"ok": True}
+
+    def _do_ended(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        self._ended.pop(message["key"], None)
+        streams = self._streams.get(message["key"])
+        if streams and streams.idle:
+            del self._streams[message["key"]]
+        return {"ok": True}
+
+    def _do_shutdown(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
+        self.loop.call_later(0, lambda: self.on_shutdown(float(message["timeout_s"])))
+        return {"ok": True}
+
+    def drop_watcher(self, connection: Connection) -> None:
+        """A connection closed."""
+        if connection in self._watchers:
+            self._watchers.remove(connection)
+
+    # -- what processes report ---------------------------------------------------------------
+
+    def _on_status(self, process: Process) -> None:
+        try:
+            data, ancillary, _flags, _address = process.status.recvmsg(
+                init.MAX_STATUS, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        for _level, kind, payload in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                process.terminal = struct.unpack("i", payload[:4])[0]
+        if data:
+            self._take_report(process, data)
+            return
+        process.status_open = False
+        self.loop.forget(process.status.fileno())
+        process.status.close()
+        if process.failure is None:
+            self._started(process)
+        self._settle(process)
+
+    def _take_report(self, process: Process, data: bytes) -> None:
+        while data:
+            kind, data = data[:1], data[1:]
+            if kind == join.PID:
+                first, process.pid = process.pid, int.from_bytes(data[:4], "big")
+                self._by_pid.pop(first, None)
+                self._by_pid[process.pid] = process
+                data = data[4:]
+            elif kind == init.FAILED:
+                process.failure = json.loads(data)
+                return
+
+    def _started(self, process: Process) -> None:
+        """The socket closed without a failure: the program runs (or has run already)."""
+        process.started = True
+        outputs, stdin = process.launched.outputs, process.launched.stdin
+        if process.terminal >= 0:
+            outputs, stdin = {process.terminal: 1}, process.terminal
+            self._apply_size(process)
+        log = process.log
+        process.streams.connect(
+            outputs,
+            stdin,
+            stdin_once=process.process["stdin_once"],
+            log=LogFile(log["path"], log["max_size"], log["max_file"]) if log and log["path"] else None,
+            terminal=process.process["terminal"],
+        )
+        process.answer({"ok": True, "pid": process.pid, "started_ns": process.started_ns})
+
+    def child_ended(self, pid: int, status: int) -> None:
+        """A child was reaped."""
+        process = self._by_pid.pop(pid, None)
+        if process is None:
+            self.on_child(pid, status)
+            return
+        process.exit_code = os.waitstatus_to_exitcode(status)
+        if process.exit_code < 0:
+            process.exit_code = 128 - process.exit_code
+        self._settle(process)
+
+    def _settle(self, process: Process) -> None:
+        """Once a process is reaped and has said all it had to say, make its end known."""
+        if process.exit_code is None or process.status_open:
+            return
+        self._by_key.pop(process.key, None)
+        if process.failure is not None:
+            self._fail(process)
+        else:
+            process.streams.finish()
+            out_of_memory = self._oom_killed(process)
+            end = {
+                "event": "ended", "key": process.key, "container": process.container, "exec": process.is_exec,
+                "exit_code": process.exit_code, "oom_killed": out_of_memory, "time_ns": time.time_ns(),
+                "pid": process.pid,
+            }  # fmt: skip
+            self._ended[process.key] = end
+            for watcher in list(self._watchers):
+                watcher.send(end)
+        if process.cgroup:
+            self._remove_cgroup(process.cgroup, 50)
+
+    def _fail(self, process: Process) -> None:
+        for descriptor in {*process.launched.outputs, process.launched.stdin, process.terminal} - {-1}:
+            os.close(descriptor)
+        failure = process.failure or {}
+        self._streams.pop(process.key, process.streams).close()
+        process.answer(
+            {
+                "error": str(failure.get("detail", "")),
+                "stage": str(failure.get("stage", "")),
+                "errno": int(failure.get("errno", 0)),
+                "kind": "start",
+            }
+        )
+
+    @staticmethod
+    def _oom_killed(process: Process) -> bool:
+        if not process.cgroup:
+            return False
+        try:
+            text = (Path(process.cgroup) / "memory.events").read_text()
+        except OSError:
+            return False
+        return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in text.splitlines())
+
+    def _remove_cgroup(self, path: str, tries: int) -> None:
+        """Remove a cgroup; the kernel may take a moment to let go of the last process."""
+        if not launch.remove_cgroup(path) and tries:
+            self.loop.call_later(CGROUP_RETRY_S, lambda: self._remove_cgroup(path, tries - 1))
+
+    # -- the end -----------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process runs, or has ended and the agent does not know it."""
+        return bool(self._by_key or self._ended)
+
+    def kill_all(self, number: int) -> int:
+        """Signal every container's first process; returns how many there are."""
+        containers = [p for p in self._by_key.values() if not p.is_exec]
+        for process in containers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        return len(containers)
+
+
+class Connection:
+    """One connection of the agent."""
+
+    def __init__(self, sock: socket.socket, supervisor: Supervisor) -> None:
+        self._sock, self._supervisor, self._loop = sock, supervisor, supervisor.loop
+        self._reader = Reader()
+        self._queue = bytearray()
+        sock.setblocking(False)
+        self._loop.watch(sock.fileno(), READ, self._on_event)
+
+    def _on_event(self, events: int) -> None:
+        try:
+            if self._queue:
+                self._flush()
+            if not events & READ:
+                return
+            open_ = self._reader.read(self._sock)
+            while (message := self._reader.take()) is not None:
+                self._supervisor.handle(self, message, self._reader.descriptors)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            open_ = False
+        if not open_:
+            self.close()
+
+    def send(self, message: Message) -> None:
+        """Queue a message; a connection that is gone is no error."""
+        if self._sock.fileno() >= 0:
+            self._queue += encode(message)
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            del self._queue[: self._sock.send(self._queue)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        self._loop.watch(self._sock.fileno(), READ | (4 if self._queue else 0), self._on_event)
+
+    def close(self) -> None:
+        """Close the connection and what came over it unclaimed."""
+        self._reader.close_descriptors()
+        if self._sock.fileno() >= 0:
+            self._loop.forget(self._sock.fileno())
+            self._sock.close()
+            self._supervisor.drop_watcher(self)
+
+
+def listen(path: str, supervisor: Supervisor) -> socket.socket:
+    """Listen for the agent."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        server.bind(path)
+    finally:
+        os.umask(previous)
+    server.listen(SOCKET_BACKLOG)
+    server.setblocking(False)
+
+    def accept(events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            sock, _ = server.accept()
+            Connection(sock, supervisor)
+
+    supervisor.loop.watch(server.fileno(), READ, accept)
+    return server
+
+
+def watch_children(supervisor: Supervisor) -> None:
+    """Reap every child from the loop, by the wake-up descriptor of SIGCHLD."""
+    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def reap(events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(read, 4096):
+                pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            supervisor.child_ended(pid, status)
+
+    supervisor.loop.watch(read, READ, reap)
