@@ -52,9 +52,30 @@ Examples:
 
 
 @click.command(cls=LazyGroup, table=COMMANDS, epilog=EXAMPLES, context_settings={"max_content_width": 100})
-@click.option("--machine", envvar="ATOLL_MACHINE", default="default", metavar="NAME", help="Machine to use.", show_default=True, show_envvar=True)
-@click.option("--driver", envvar="ATOLL_DRIVER", type=click.Choice(["qemu", "native"]), help="How to run the engine when the machine has to be made: in a QEMU machine, or straight on this Linux host as root.", show_envvar=True)
-@click.option("-H", "--host", envvar="ATOLL_HOST", metavar="ADDRESS", help="Speak to the engine at this address instead of a machine's (unix://, tcp://, npipe://).", show_envvar=True)
+@click.option(
+    "--machine",
+    envvar="ATOLL_MACHINE",
+    default="default",
+    metavar="NAME",
+    help="Machine to use.",
+    show_default=True,
+    show_envvar=True,
+)
+@click.option(
+    "--driver",
+    envvar="ATOLL_DRIVER",
+    type=click.Choice(["qemu", "native"]),
+    help="How to run the engine of a new machine: in QEMU, or straight on this Linux host as root.",
+    show_envvar=True,
+)
+@click.option(
+    "-H",
+    "--host",
+    envvar="ATOLL_HOST",
+    metavar="ADDRESS",
+    help="Speak to the engine at this address instead of a machine's (unix://, tcp://, npipe://).",
+    show_envvar=True,
+)
 @click.pass_context
 def root(ctx: click.Context, machine: str, driver: str | None, host: str | None) -> None:
     """Linux containers on any computer.

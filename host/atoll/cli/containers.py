@@ -29,7 +29,9 @@ def for_each(containers: tuple[str, ...], work: Callable[[str], str | None]) -> 
 
 
 @click.command(cls=DockerCommand)
-@click.option("-t", "--time", "--timeout", "timeout_s", type=int, metavar="SECONDS", help="How long to wait before killing.")
+@click.option(
+    "-t", "--time", "--timeout", "timeout_s", type=int, metavar="SECONDS", help="How long to wait before killing."
+)
 @click.option("-s", "--signal", metavar="SIGNAL", help="Signal to send first.")
 @click.argument("containers", nargs=-1, required=True)
 @pass_target
@@ -40,7 +42,9 @@ def stop(target: Target, containers: tuple[str, ...], timeout_s: int | None, sig
 
 
 @click.command(cls=DockerCommand)
-@click.option("-t", "--time", "--timeout", "timeout_s", type=int, metavar="SECONDS", help="How long to wait before killing.")
+@click.option(
+    "-t", "--time", "--timeout", "timeout_s", type=int, metavar="SECONDS", help="How long to wait before killing."
+)
 @click.argument("containers", nargs=-1, required=True)
 @pass_target
 def restart(target: Target, containers: tuple[str, ...], timeout_s: int | None) -> int:

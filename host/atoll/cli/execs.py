@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..client.types import ExecRequest
 from ..errors import ConfigError
 from . import values
 from .console import terminal
@@ -19,6 +18,7 @@ from .target import Target, pass_target
 
 if TYPE_CHECKING:
     from ..client.engine import Engine
+    from ..client.types import ExecRequest
 
 EXAMPLES = """\b
 Examples:
@@ -60,9 +60,13 @@ def exec_(
     stdin = interactive and not detach
     if tty and stdin and not terminal.is_terminal(terminal.STDIN):
         raise ConfigError("the input device is not a terminal", "leave out -t when stdin is a pipe or a file")
-    request = ExecRequest(
-        AttachStdin=stdin, AttachStdout=not detach, AttachStderr=not detach, Cmd=list(command), Tty=tty
-    )
+    request: ExecRequest = {
+        "AttachStdin": stdin,
+        "AttachStdout": not detach,
+        "AttachStderr": not detach,
+        "Cmd": list(command),
+        "Tty": tty,
+    }
     environment = _environment(env, env_file)
     if environment:
         request["Env"] = environment

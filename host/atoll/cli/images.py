@@ -6,11 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from ..client.types import ImageSummary
 from ..errors import ConfigError
 from .containers import for_each
 from .filters import parse_filters
@@ -18,6 +17,9 @@ from .lazy import DockerCommand
 from .render import human_duration, human_size, out, progress
 from .target import Target, pass_target
 from .template import print_list
+
+if TYPE_CHECKING:
+    from ..client.types import ImageSummary
 
 NONE = "<none>"
 READ_SIZE = 256 * 1024
@@ -32,7 +34,14 @@ COLUMNS = {
 
 @click.command(cls=DockerCommand)
 @click.option("-a", "--all", "everything", is_flag=True, help="Also images without a name that others build on.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only images that match: reference, label, dangling.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only images that match: reference, label, dangling.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Ids only.")
 @click.option("--no-trunc", is_flag=True, help="Show ids whole.")
 @click.option("--digests", is_flag=True, help="Show digests.")

@@ -14,7 +14,9 @@ from .target import Target, pass_target
 
 @click.command(cls=DockerCommand)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
-@click.option("-n", "--tail", default="all", metavar="LINES", help="Only so many lines from the end.", show_default=True)
+@click.option(
+    "-n", "--tail", default="all", metavar="LINES", help="Only so many lines from the end.", show_default=True
+)
 @click.option("--since", metavar="TIME", help="Only what is newer: 2026-01-31T12:00:00Z, or 42m for 42 minutes ago.")
 @click.option("--until", metavar="TIME", help="Only what is older.")
 @click.option("-t", "--timestamps", is_flag=True, help="Begin every line with its time.")

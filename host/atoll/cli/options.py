@@ -109,7 +109,10 @@ def read_options(raw: dict[str, Any]) -> ContainerOptions:
         try:
             env += parse_env_file(Path(name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot use environment file {name}: {_reason(error)}", "", ) from error
+            raise ConfigError(
+                f"cannot use environment file {name}: {_reason(error)}",
+                "",
+            ) from error
     raw["env"] = (*env, *raw["env"])
     raw["security_opt"] = tuple(_inline_profile(option) for option in raw["security_opt"])
     raw["volume"] = tuple(_absolute_bind(volume) for volume in raw["volume"])

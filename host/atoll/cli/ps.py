@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from ..client.types import ContainerSummary, Port
 from .filters import parse_filters
 from .lazy import DockerCommand
 from .render import human_duration, human_size, out
 from .target import Target, pass_target
 from .template import print_list
+
+if TYPE_CHECKING:
+    from ..client.types import ContainerSummary, Port
 
 SHORT_ID = 12
 SHORT_COMMAND = 20
@@ -29,7 +32,14 @@ COLUMNS = {
 
 @click.command(cls=DockerCommand)
 @click.option("-a", "--all", "everything", is_flag=True, help="Also containers that do not run.")
-@click.option("-f", "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only containers that match: status, name, label, id, ancestor, exited.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only containers that match: status, name, label, id, ancestor, exited.",
+)
 @click.option("-n", "--last", type=int, metavar="N", help="The last N containers, in any state.")
 @click.option("-l", "--latest", is_flag=True, help="The last container, in any state.")
 @click.option("-s", "--size", is_flag=True, help="Show how much they have written.")

@@ -92,7 +92,10 @@ def format_table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: 
     cells = [[_one_line(row.get(column, "")) for column in columns] for row in rows]
     wanted = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
     widths = _fit(wanted, [max(MIN_COLUMN, len(head)) for head in heads], width - len(GAP) * (len(columns) - 1))
-    return [GAP.join(_cell(text, size) for text, size in zip(line, widths, strict=True)).rstrip() for line in [heads, *cells]]
+    return [
+        GAP.join(_cell(text, size) for text, size in zip(line, widths, strict=True)).rstrip()
+        for line in [heads, *cells]
+    ]
 
 
 def _one_line(text: str) -> str:

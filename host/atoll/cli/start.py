@@ -45,14 +45,10 @@ def start(
 @pass_target
 def attach(target: Target, container: str, no_stdin: bool, detach_keys: str | None, sig_proxy: bool) -> int:
     """Connect the terminal to a running container; the exit code is the container's."""
-    return _join(
-        target.engine(), container, start=False, stdin=not no_stdin, detach_keys=detach_keys, proxy=sig_proxy
-    )
+    return _join(target.engine(), container, start=False, stdin=not no_stdin, detach_keys=detach_keys, proxy=sig_proxy)
 
 
-def _join(
-    engine: Engine, container: str, *, start: bool, stdin: bool, detach_keys: str | None, proxy: bool
-) -> int:
+def _join(engine: Engine, container: str, *, start: bool, stdin: bool, detach_keys: str | None, proxy: bool) -> int:
     """Attach to a container, starting it or finding it running; returns its exit code."""
     from .console.session import Session
     from .console.signals import forwarded, resized

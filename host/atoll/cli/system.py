@@ -43,7 +43,12 @@ def client_version() -> dict[str, str]:
         own = installed_version("atoll")
     except PackageNotFoundError:  # run from a source tree that was never installed
         own = "unknown"
-    return {"Version": own, "Python": platform.python_version(), "Os": platform.system().lower(), "Arch": platform.machine()}
+    return {
+        "Version": own,
+        "Python": platform.python_version(),
+        "Os": platform.system().lower(),
+        "Arch": platform.machine(),
+    }
 
 
 @click.command(cls=DockerCommand)
@@ -106,7 +111,14 @@ def info(target: Target, format: str | None) -> None:
 
 
 @click.command(cls=DockerCommand)
-@click.option("-f", "--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only events that match: type, event, container, label.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only events that match: type, event, container, label.",
+)
 @click.option("--since", metavar="TIME", help="Begin in the past.")
 @click.option("--until", metavar="TIME", help="End then.")
 @click.option("--format", metavar="FORMAT", help="json, or a template as '{{.Action}}'.")

@@ -58,7 +58,9 @@ def render(template: str, value: Any) -> str:
 def _evaluate(expression: str, value: Any) -> str:
     match = _EXPRESSION.fullmatch(expression)
     if not match:
-        raise ConfigError(f"unsupported format: {{{{{expression}}}}}", "use {{.Field}}, {{json .Field}} or --format json")
+        raise ConfigError(
+            f"unsupported format: {{{{{expression}}}}}", "use {{.Field}}, {{json .Field}} or --format json"
+        )
     found = _find(match[2], value)
     match match[1]:
         case "json":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from ..client.types import DeviceMapping, Mount
+if TYPE_CHECKING:
+    from ..client.types import DeviceMapping, Mount
+
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
 _SHIFTS = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
@@ -106,7 +109,7 @@ def parse_mount(text: str) -> Mount:
     Raises:
         ValueError: an unknown key, or no target.
     """
-    mount = Mount(Type="volume")
+    mount: Mount = {"Type": "volume"}
     for field in text.split(","):
         key, equals, value = field.partition("=")
         _set_mount_field(mount, key.strip().lower(), value if equals else "true", field)
@@ -150,7 +153,7 @@ def parse_device(text: str) -> DeviceMapping:
         permissions = parts.pop()
     if len(parts) > 2 or not parts[0]:
         raise ValueError(f"invalid device: {text!r}")
-    return DeviceMapping(PathOnHost=parts[0], PathInContainer=parts[-1], CgroupPermissions=permissions)
+    return {"PathOnHost": parts[0], "PathInContainer": parts[-1], "CgroupPermissions": permissions}
 
 
 def parse_ulimit(text: str) -> dict[str, object]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .transport import RawStream, Response, quote
-from .types import ContainerCreated, ContainerSummary, CreateRequest, ExecRequest, WaitResult
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .types import ContainerCreated, ContainerSummary, CreateRequest, ExecRequest, WaitResult
 
 Filters = Mapping[str, Sequence[str]]
 
@@ -32,7 +32,7 @@ class Wait:
         Raises:
             OutcomeUnknown: the engine went away first.
         """
-        return cast(WaitResult, self._response.json() or {})
+        return cast("WaitResult", self._response.json() or {})
 
     def close(self) -> None:
         """Stop waiting; wakes a thread in `result`."""
@@ -52,7 +52,9 @@ class Containers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def list(self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None) -> Sequence[ContainerSummary]:
+    def list(
+        self, *, all: bool = False, limit: int | None = None, size: bool = False, filters: Filters | None = None
+    ) -> Sequence[ContainerSummary]:
         """Running containers, or all of them, the newest first."""
         query = {"all": all or None, "limit": limit, "size": size or None, "filters": format_filters(filters)}
         return cast("Sequence[ContainerSummary]", self._engine.call("GET", "/containers/json", query))
@@ -60,7 +62,7 @@ class Containers:
     def create(self, request: CreateRequest, *, name: str = "", platform: str = "") -> ContainerCreated:
         """Create a container."""
         query = {"name": name or None, "platform": platform or None}
-        return cast(ContainerCreated, self._engine.call("POST", "/containers/create", query, request))
+        return cast("ContainerCreated", self._engine.call("POST", "/containers/create", query, request))
 
     def inspect(self, container: str, *, size: bool = False) -> dict[str, Any]:
         """Everything about a container."""

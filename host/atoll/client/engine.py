@@ -17,7 +17,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError
-from .streams import Endpoint
 from .transport import Body, Connection, RawStream, Response, format_query
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .execs import Execs
     from .images import Images
     from .system import System
+    from .types import Endpoint
 
 Query = Mapping[str, str | int | bool | None]
 MAX_IDLE = 4

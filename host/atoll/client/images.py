@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import ApiError
 from .containers import Filters, format_filters
 from .transport import quote
-from .types import ImageSummary
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .types import ImageSummary
 
 
 class Images:

@@ -9,44 +9,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .types import Endpoint, Stream
 
 CONNECT_TIMEOUT_S = 10.0
-
-
-class Endpoint(Protocol):
-    """Where an engine answers; `machine.endpoint.Endpoint` is one."""
-
-    @property
-    def kind(self) -> str:
-        """`unix`, `tcp` or `npipe`."""
-
-    @property
-    def address(self) -> str:
-        """A path, `host:port` or a pipe's name."""
-
-    @property
-    def token(self) -> str | None:
-        """The secret that loopback TCP asks for, where any user of the computer could connect."""
-
-
-class Stream(Protocol):
-    """A connected byte stream."""
-
-    def recv(self, size: int) -> bytes:
-        """Up to `size` bytes; b"" at the end."""
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of the bytes."""
-
-    def shutdown_write(self) -> None:
-        """Say that nothing more will be sent; reading goes on."""
-
-    def is_stale(self) -> bool:
-        """Whether the other end closed while the stream was idle."""
-
-    def close(self) -> None:
-        """Close both directions; wakes a thread that is blocked in `recv`."""
 
 
 class SocketStream:

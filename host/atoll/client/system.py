@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from .containers import Filters, format_filters
-from .types import Version
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .types import Version
 
 
 class System:
@@ -26,7 +26,7 @@ class System:
 
     def version(self) -> Version:
         """What runs there."""
-        return cast(Version, self._engine.call("GET", "/version"))
+        return cast("Version", self._engine.call("GET", "/version"))
 
     def info(self) -> dict[str, Any]:
         """Numbers and abilities."""

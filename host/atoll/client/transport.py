@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AgentUnreachable, OutcomeUnknown, ProtocolError
-from .streams import Endpoint, Stream, open_stream
+from .streams import open_stream
+
+if TYPE_CHECKING:
+    from .types import Endpoint, Stream
 
 CHUNK = 64 * 1024
 MAX_HEAD = 64 * 1024
@@ -320,7 +323,9 @@ class Connection:
         self.close()
         if self._method in SAFE_METHODS:
             return AgentUnreachable(f"lost the engine: {what}", "is the machine running? see `atoll machine ls`")
-        return OutcomeUnknown(f"lost the engine: {what}", "the request may have been carried out; look with `atoll ps -a`")
+        return OutcomeUnknown(
+            f"lost the engine: {what}", "the request may have been carried out; look with `atoll ps -a`"
+        )
 
 
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:

@@ -1,11 +1,47 @@
 """The shapes of what is sent to the engine and answered by it, in the engine's own spelling.
 
-Only the fields the host reads or writes; an answer may hold more. The full schema is Docker's `swagger.yaml`.
+Only the fields the host reads or writes; an answer may hold more. The full schema is Docker's `swagger.yaml`. Imported
+for type checking only: to make a class of every shape would cost each command some milliseconds.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
+
+
+class Endpoint(Protocol):
+    """Where an engine answers; `machine.endpoint.Endpoint` is one."""
+
+    @property
+    def kind(self) -> str:
+        """`unix`, `tcp` or `npipe`."""
+
+    @property
+    def address(self) -> str:
+        """A path, `host:port` or a pipe's name."""
+
+    @property
+    def token(self) -> str | None:
+        """The secret that loopback TCP asks for, where any user of the computer could connect."""
+
+
+class Stream(Protocol):
+    """A connected byte stream."""
+
+    def recv(self, size: int) -> bytes:
+        """Up to `size` bytes; b"" at the end."""
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of the bytes."""
+
+    def shutdown_write(self) -> None:
+        """Say that nothing more will be sent; reading goes on."""
+
+    def is_stale(self) -> bool:
+        """Whether the other end closed while the stream was idle."""
+
+    def close(self) -> None:
+        """Close both directions; wakes a thread that is blocked in `recv`."""
 
 
 class DeviceMapping(TypedDict):

@@ -85,5 +85,6 @@ else:
         import tty
 
         saved = termios.tcgetattr(STDIN)
-        tty.setraw(STDIN)
+        # Now, and without the flush that is the default: what was typed ahead belongs to the container.
+        tty.setraw(STDIN, termios.TCSANOW)
         return lambda: termios.tcsetattr(STDIN, termios.TCSADRAIN, saved)
