@@ -291,7 +291,8 @@ class Supervisor:
         for descriptor in {*process.launched.outputs, process.launched.stdin, process.terminal} - {-1}:
             os.close(descriptor)
         failure = process.failure or {}
-        self._streams.pop(process.key, process.streams).close()
+        if not process.is_exec:  # an exec's client is still to be told why, by the agent
+            self._streams.pop(process.key, process.streams).close()
         process.answer(
             {
                 "error": str(failure.get("detail", "")),
