@@ -48,7 +48,7 @@ started with -it without ending it.
 @click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals on to the container.")
 @container_options
 @pass_target
-def run(target: Target, **raw: Any) -> int:
+def run(target: Target, /, **raw: Any) -> int:
     """Create and run a new container from IMAGE.
 
     Everything after IMAGE is the command and its arguments.
@@ -61,7 +61,7 @@ def run(target: Target, **raw: Any) -> int:
 @click.command(cls=DockerCommand, context_settings=CONTEXT)
 @container_options
 @pass_target
-def create(target: Target, **raw: Any) -> None:
+def create(target: Target, /, **raw: Any) -> None:
     """Create a container without starting it, and print its id."""
     launch = _Launch(target, {**raw, "detach_keys": None, "sig_proxy": True})
     out(launch.create())

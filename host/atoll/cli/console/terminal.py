@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 STDIN, STDOUT = 0, 1
@@ -30,28 +30,13 @@ def size() -> tuple[int, int] | None:
     return None
 
 
-@contextmanager
-def raw_mode() -> Iterator[None]:
-    """Put the terminal into raw mode, and back, whatever happens. Nothing to do where stdin is no terminal."""
-    if not is_terminal(STDIN):
-        yield
-        return
-    restore = _make_raw_windows() if sys.platform == "win32" else _make_raw_posix()
-    try:
-        yield
-    finally:
-        restore()
-
-
 if sys.platform == "win32":
-    from collections.abc import Callable
-
     # Console mode bits of the Windows API.
     PROCESSED_INPUT, LINE_INPUT, ECHO_INPUT, VIRTUAL_INPUT = 0x1, 0x2, 0x4, 0x200
     VIRTUAL_OUTPUT, NO_AUTO_RETURN = 0x4, 0x8
     UTF_8 = 65001
 
-    def _make_raw_windows() -> Callable[[], None]:
+    def _make_raw() -> Callable[[], None]:
         import ctypes
 
         kernel = ctypes.windll.kernel32
@@ -78,9 +63,8 @@ if sys.platform == "win32":
         return restore
 
 else:
-    from collections.abc import Callable
 
-    def _make_raw_posix() -> Callable[[], None]:
+    def _make_raw() -> Callable[[], None]:
         import termios
         import tty
 
@@ -88,3 +72,16 @@ else:
         # Now, and without the flush that is the default: what was typed ahead belongs to the container.
         tty.setraw(STDIN, termios.TCSANOW)
         return lambda: termios.tcsetattr(STDIN, termios.TCSADRAIN, saved)
+
+
+@contextmanager
+def raw_mode() -> Iterator[None]:
+    """Put the terminal into raw mode, and back, whatever happens. Nothing to do where stdin is no terminal."""
+    if not is_terminal(STDIN):
+        yield
+        return
+    restore = _make_raw()
+    try:
+        yield
+    finally:
+        restore()
