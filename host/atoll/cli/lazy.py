@@ -80,7 +80,13 @@ class DockerCommand(click.Command):
         self.failure_code = failure_code
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, rewrite_booleans(self.params, args, interspersed=self.allow_interspersed_args))
+        try:
+            words = rewrite_booleans(self.params, args, interspersed=ctx.allow_interspersed_args)
+            return super().parse_args(ctx, words)
+        except click.UsageError as error:
+            # Click's parser leaves the context out of some errors; without it the exit code would not be known.
+            error.ctx = error.ctx or ctx
+            raise
 
 
 def rewrite_booleans(params: list[click.Parameter], args: list[str], *, interspersed: bool = True) -> list[str]:

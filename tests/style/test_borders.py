@@ -1,0 +1,101 @@
+"""Who may import whom, and what imports on a foreign system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOORS = {
+    "paramiko": ("atoll.ssh",),
+    "qemu": ("atoll.qemu.monitor",),
+    "click": ("atoll.cli",),
+    "docker": (),
+    "pytest": ("atoll.testing",),
+}
+
+BLOCKED_ON_WINDOWS = ["fcntl", "grp", "pty", "pwd", "readline", "resource", "spwd", "syslog", "termios", "tty"]
+
+IMPORT_EVERYTHING = """
+import importlib, importlib.abc, pkgutil, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in {blocked!r}:
+            raise ImportError(f"{{name}} does not exist on Windows")
+
+for name in {blocked!r}:
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Blocked())
+failures = []
+for package in ("atoll", "atoll_images", "atoll_agent.api"):
+    root = importlib.import_module(package)
+    for found in pkgutil.walk_packages(root.__path__, package + "."):
+        if found.name.endswith("__main__"):
+            continue
+        try:
+            importlib.import_module(found.name)
+        except ImportError as error:
+            failures.append(f"{{found.name}}: {{error}}")
+print("\\n".join(failures))
+"""
+
+
+def test_import_contracts_hold(root: Path) -> None:
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+            "--no-cache",
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_host_imports_without_posix_modules() -> None:
+    script = IMPORT_EVERYTHING.format(blocked=BLOCKED_ON_WINDOWS)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert not result.stdout.strip(), result.stdout
+
+
+@pytest.mark.parametrize(("package", "doors"), DOORS.items())
+def test_third_party_package_has_one_door(package: str, doors: tuple[str, ...], all_modules: list) -> None:  # type: ignore[type-arg]
+    outside = [
+        module.name
+        for module in all_modules
+        if any(name.split(".")[0] == package for name in module.imports)
+        and not any(module.name == door or module.name.startswith(door + ".") for door in doors)
+    ]
+    assert not outside
+
+
+def test_command_line_floor() -> None:
+    """What `atoll run` imports is what its user waits for: these would cost more than the container does."""
+    script = (
+        "import sys, atoll.cli.app, atoll.cli.run, atoll.cli.console.session\n"
+        "import atoll.client.engine, atoll.client.containers\n"
+        "print(' '.join(sorted(set(sys.modules) & set(sys.argv[1:]))))"
+    )
+    heavy = [
+        "asyncio",
+        "ssl",
+        "email",
+        "http.client",
+        "urllib.request",
+        "paramiko",
+        "qemu.qmp",
+        "logging",
+        "subprocess",
+    ]
+    result = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
