@@ -15,7 +15,10 @@ PLATFORMS = ("linux", "darwin", "win32")
 def checks(*, fix: bool) -> list[tuple[str, list[str]]]:
     """All checks: a title and a command of the virtual environment."""
     types = [
-        (f"types, {platform}", ["mypy", "--platform", platform, *(EVERYWHERE if platform != "linux" else EVERYWHERE[:2] + LINUX_ONLY)])
+        (
+            f"types, {platform}",
+            ["mypy", "--platform", platform, *(EVERYWHERE if platform != "linux" else EVERYWHERE[:2] + LINUX_ONLY)],
+        )
         for platform in PLATFORMS
     ]
     return [

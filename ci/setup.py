@@ -1,8 +1,8 @@
 """What every program in `ci/` needs before anything is installed; standard library only.
 
-    environment     `.venv`, with the project in it, made anew only when `pyproject.toml` or Python has changed
-    packages        QEMU and test helpers, from the computer's own package manager
-    steps           what is being done, how long it took, and a table at the end
+environment     `.venv`, with the project in it, made anew only when `pyproject.toml` or Python has changed
+packages        QEMU and test helpers, from the computer's own package manager
+steps           what is being done, how long it took, and a table at the end
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ def _make_venv() -> None:
         # Debian and Ubuntu keep the part of venv that brings pip in a package of its own.
         if shutil.which("apt-get") is None:
             raise
-        install_packages({"apt": [f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"]}, why="virtual environments")
+        install_packages(
+            {"apt": [f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"]}, why="virtual environments"
+        )
         run(sys.executable, "-m", "venv", "--clear", VENV)
 
 
