@@ -62,7 +62,7 @@ def open_stream(endpoint: Endpoint) -> Stream:
     if endpoint.kind == "unix":
         return SocketStream(_connect_unix(endpoint.address))
     if endpoint.kind == "tcp":
-        return SocketStream(_connect_tcp(endpoint.address))
+        return SocketStream(_connect_tcp(endpoint.address, endpoint.token))
     if endpoint.kind == "npipe":
         from .named_pipe import open_pipe
 
@@ -77,7 +77,7 @@ def _connect_unix(path: str) -> socket.socket:
     return _connect(sock, path)
 
 
-def _connect_tcp(address: str) -> socket.socket:
+def _connect_tcp(address: str, token: str) -> socket.socket:
     host, _, port = address.rpartition(":")
     if not port.isdigit():
         raise OSError(f"not an address: {address}")
@@ -85,7 +85,11 @@ def _connect_tcp(address: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     # Key strokes and small requests must not wait for each other's acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _connect(sock, (host, int(port)))
+    _connect(sock, (host, int(port)))
+    if token:
+        # Any user of the computer can connect to loopback; only the machine's owner can read the token.
+        sock.sendall(token.encode("ascii") + b"\n")
+    return sock
 
 
 def _connect(sock: socket.socket, address: str | tuple[str, int]) -> socket.socket:

@@ -192,9 +192,8 @@ def _content_length(headers: dict[str, str]) -> int:
 class Connection:
     """One connection to an engine, one request at a time."""
 
-    def __init__(self, stream: Stream, token: str | None = None) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._token = token
         self._buffer = b""
         self._method = ""
 
@@ -206,7 +205,7 @@ class Connection:
             AgentUnreachable: nobody answers there.
         """
         try:
-            return cls(open_stream(endpoint), endpoint.token)
+            return cls(open_stream(endpoint))
         except OSError as error:
             reason = error.strerror or str(error)
             raise AgentUnreachable(
@@ -233,8 +232,6 @@ class Connection:
         """
         self._method = method
         lines = [f"{method} {target} HTTP/1.1", "Host: atoll", "User-Agent: atoll"]
-        if self._token:
-            lines.append(f"Authorization: Bearer {self._token}")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if not isinstance(body, bytes):
             lines.append("Transfer-Encoding: chunked")

@@ -21,8 +21,8 @@ class Endpoint(Protocol):
         """A path, `host:port` or a pipe's name."""
 
     @property
-    def token(self) -> str | None:
-        """The secret that loopback TCP asks for, where any user of the computer could connect."""
+    def token(self) -> str:
+        """The secret that a loopback TCP connection begins with; "" for none."""
 
 
 class Stream(Protocol):
