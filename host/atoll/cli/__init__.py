@@ -17,6 +17,15 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the `atoll` script."""
-    from .app import run_and_exit
+    import sys
 
-    run_and_exit()
+    from .exits import leave
+    from .quick import run_quickly
+
+    args = sys.argv[1:]
+    code = run_quickly(args)
+    if code is None:
+        from .app import run
+
+        code = run(args)
+    leave(code)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from typing import Any
-
 import click
 
 from . import render
-from .exits import FAILED, INTERRUPTED, ExitWith
+from .exits import FAILED, INTERRUPTED, guarded
 from .lazy import DockerCommand, Entry, LazyGroup
+from .quick import COMPLETION
 from .target import Target
 
 COMMANDS = {
@@ -88,21 +84,15 @@ def root(ctx: click.Context, machine: str, driver: str | None, host: str | None)
     ctx.call_on_close(target.close)
 
 
-def run_and_exit() -> None:
-    """Run the command line and leave the process."""
-    code = run(sys.argv[1:])
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    # Threads may still sit in a read of stdin, and tearing the interpreter down takes longer than a container.
-    os._exit(code)
-
-
 def run(args: list[str]) -> int:
     """Run the command line; returns its exit code, having said what went wrong."""
+    return guarded(lambda: _run(args))
+
+
+def _run(args: list[str]) -> int:
     try:
         # Not standalone: click would print and exit itself, with codes that are not Docker's.
-        result = root.main(args=args, prog_name="atoll", standalone_mode=False, complete_var="_ATOLL_COMPLETE")
+        result = root.main(args=args, prog_name="atoll", standalone_mode=False, complete_var=COMPLETION)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -113,18 +103,8 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         render.fail(_lower(error.format_message()))
         return FAILED
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has gone; nobody is left to complain to. Point stdout away so that the flush at the
-        # end does not fail once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED
-    except ExitWith as failure:
-        render.fail(failure.error.message, failure.error.hint)
-        return failure.code
-    except Exception as error:
-        return _tell(error)
 
 
 def _tell_usage(error: click.UsageError) -> int:
@@ -134,17 +114,7 @@ def _tell_usage(error: click.UsageError) -> int:
     return command.failure_code if isinstance(command, DockerCommand) else error.exit_code
 
 
-def _tell(error: Exception) -> int:
-    from ..errors import HostError
-
-    if not isinstance(error, HostError):
-        # A mistake of ours: the traceback is what its report needs.
-        raise error
-    render.fail(error.message, error.hint)
-    return FAILED
-
-
-def _lower(text: Any) -> str:
+def _lower(text: str) -> str:
     """Messages begin in lower case and end without a full stop, click's own too."""
-    message = str(text).rstrip(".")
+    message = text.rstrip(".")
     return message[:1].lower() + message[1:] if message[1:2].islower() else message

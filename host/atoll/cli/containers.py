@@ -11,9 +11,9 @@ import click
 
 from ..errors import ApiError, HostError
 from .exits import FAILED
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .render import fail, out
-from .target import Target, pass_target
+from .target import Target
 
 
 def for_each(containers: tuple[str, ...], work: Callable[[str], str | None]) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+from ..errors import HostError
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..errors import HostError
+    from typing import NoReturn
 
 FAILED = 1
 ENGINE_FAILED = 125
@@ -31,8 +35,6 @@ class ExitWith(Exception):
 @contextmanager
 def engine_failures() -> Iterator[None]:
     """Turn errors inside the block into exit code 125, so that a container's codes are its own."""
-    from ..errors import HostError
-
     try:
         yield
     except HostError as error:
@@ -47,3 +49,32 @@ def start_failure_code(message: str) -> int:
     if any(part in text for part in _NOT_EXECUTABLE_TEXTS):
         return NOT_EXECUTABLE
     return ENGINE_FAILED
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work of a command; tell what went wrong and return the exit code."""
+    from . import render
+
+    try:
+        return work()
+    except ExitWith as failure:
+        render.fail(failure.error.message, failure.error.hint)
+        return failure.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; nobody is left to complain to. Point stdout away so that the flush at the
+        # end does not fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except HostError as error:
+        render.fail(error.message, error.hint)
+        return FAILED
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: threads may sit in a read of stdin, and Python's own way out takes several ms."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

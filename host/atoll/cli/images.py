@@ -13,9 +13,9 @@ import click
 from ..errors import ConfigError
 from .containers import for_each
 from .filters import parse_filters
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .render import human_duration, human_size, out, progress
-from .target import Target, pass_target
+from .target import Target
 from .template import print_list
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import click
 
 from ..errors import ApiError
 from .exits import FAILED
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .render import fail, out, print_json
-from .target import Target, pass_target
+from .target import Target
 
 if TYPE_CHECKING:
     from ..client.engine import Engine

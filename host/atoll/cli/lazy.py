@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import click
 
-TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+from .target import Target
+from .values import FALSE, TRUE
+
+pass_target = click.make_pass_decorator(Target, ensure=True)
 
 
 class Entry(NamedTuple):
@@ -90,7 +92,7 @@ class DockerCommand(click.Command):
 
 
 def rewrite_booleans(params: list[click.Parameter], args: list[str], *, interspersed: bool = True) -> list[str]:
-    """Rewrite `--flag=true` to `--flag` and `--flag=false` to its negation, or to nothing (pure).
+    """Rewrite `--flag=true` to `--flag`, `--flag=false` to its negation or to nothing, `-m=x` to `-m x` (pure).
 
     Arguments:
         interspersed: whether options may follow arguments; otherwise the first argument ends them.
@@ -108,7 +110,7 @@ def rewrite_booleans(params: list[click.Parameter], args: list[str], *, interspe
     at = 0
     while at < len(args):
         word = args[at]
-        if word == "--" or (not word.startswith("-") and not interspersed):
+        if word == "--" or ((word == "-" or not word.startswith("-")) and not interspersed):
             break
         name, equals, value = word.partition("=")
         if equals and name in flags and value in TRUE | FALSE:
@@ -117,6 +119,8 @@ def rewrite_booleans(params: list[click.Parameter], args: list[str], *, interspe
                 result.append(name)
             elif negation:
                 result.append(negation[0])
+        elif (split := _split_short(word, taking)) is not None:
+            result += split
         else:
             result.append(word)
             if _takes_next(word, taking):
@@ -124,6 +128,16 @@ def rewrite_booleans(params: list[click.Parameter], args: list[str], *, interspe
                 result += args[at : at + 1]
         at += 1
     return result + args[at:]
+
+
+def _split_short(word: str, taking: set[str]) -> list[str] | None:
+    """Split `-m=64m`, which Docker takes for `-m 64m` and click for the value `=64m`."""
+    if word.startswith("--"):
+        return None
+    for at, letter in enumerate(word[1:], 1):
+        if f"-{letter}" in taking:
+            return [word[: at + 1], word[at + 2 :]] if word[at + 1 : at + 2] == "=" else None
+    return None
 
 
 def _takes_next(word: str, taking: set[str]) -> bool:

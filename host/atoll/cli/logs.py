@@ -6,10 +6,10 @@ import click
 
 from ..client.demux import STDERR, Demultiplexer, DemuxError
 from ..errors import ProtocolError
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .moments import parse_moment
 from .render import out_bytes
-from .target import Target, pass_target
+from .target import Target
 
 
 @click.command(cls=DockerCommand)

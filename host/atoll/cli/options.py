@@ -1,101 +1,125 @@
-"""The flags of `run` and `create`, spelled as Docker's."""
+"""The flags of `run`, `create` and `exec` as plain rows, spelled as Docker's.
+
+Plain, because two parsers read them: `flags` makes click's options of them, with help, completion and messages, and
+`quick` takes a correct command line apart without loading click at all.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
-
-import click
+from collections.abc import Sequence
 
 from ..errors import ConfigError
 from .request import ContainerOptions
 from .values import parse_env_file
 
-F = TypeVar("F", bound=Callable[..., Any])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FLAG, SWITCH, TEXT, MANY, NUMBER = "flag", "switch", "text", "many", "number"
 
 
-def _text(*names: str, help: str, metavar: str = "TEXT", **kwargs: Any) -> Callable[[F], F]:
-    return click.option(*names, metavar=metavar, help=help, **kwargs)
+class Option:
+    """One flag.
 
+    Attributes:
+        kind: FLAG (off unless given), SWITCH (on unless `--no-...`), TEXT, MANY (repeatable) or NUMBER.
+        names: as typed, the parameter's name among them.
+        parameter: name of the Python parameter.
+    """
 
-def _many(*names: str, help: str, metavar: str = "TEXT") -> Callable[[F], F]:
-    return click.option(*names, multiple=True, metavar=metavar, help=help)
+    def __init__(self, kind: str, *names: str, help: str, metavar: str = "NUMBER") -> None:
+        self.kind, self.names, self.help, self.metavar = kind, names, help, metavar
+        self.parameter = next(name for name in names if name.startswith("--"))[2:].replace("-", "_")
 
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value follows."""
+        return self.kind not in (FLAG, SWITCH)
 
-def _flag(*names: str, help: str) -> Callable[[F], F]:
-    return click.option(*names, is_flag=True, help=help)
-
-
-def _number(*names: str, help: str) -> Callable[[F], F]:
-    return click.option(*names, type=int, metavar="NUMBER", help=help)
+    @property
+    def default(self) -> Any:
+        """What the parameter is when the flag is not given."""
+        return {FLAG: False, SWITCH: True, MANY: ()}.get(self.kind)
 
 
 CONTAINER_OPTIONS = [
-    _flag("-i", "--interactive", help="Keep stdin open."),
-    _flag("-t", "--tty", help="Give the container a terminal."),
-    _text("--name", help="Name of the container; one is made up otherwise.", metavar="NAME"),
-    _flag("--rm", help="Remove the container when it ends."),
-    _many("-e", "--env", help="Set a variable; NAME alone takes its value from here.", metavar="NAME[=VALUE]"),
-    _many("--env-file", help="Read variables from a file.", metavar="FILE"),
-    _text("-w", "--workdir", help="Directory the command starts in.", metavar="PATH"),
-    _text("-u", "--user", help="User to run as, by name or number.", metavar="USER[:GROUP]"),
-    _many("-v", "--volume", help="Mount a directory or a volume.", metavar="SOURCE:TARGET[:ro]"),
-    _many("--mount", help="Mount, spelled out.", metavar="type=T,source=S,target=T"),
-    _many("--tmpfs", help="Mount an empty directory in memory.", metavar="TARGET[:OPTIONS]"),
-    _text("--network", "--net", help="Network: none, bridge.", metavar="NETWORK"),
-    _text("-m", "--memory", help="Memory limit.", metavar="SIZE"),
-    _text("--memory-swap", help="Limit of memory and swap together; -1 for no limit.", metavar="SIZE"),
-    _text("--memory-reservation", help="Memory to protect from others.", metavar="SIZE"),
-    _text("--cpus", help="Number of CPUs, as 1.5.", metavar="NUMBER"),
-    _number("-c", "--cpu-shares", help="Weight against other containers."),
-    _number("--cpu-period", help="Period of the CPU limit, microseconds."),
-    _number("--cpu-quota", help="CPU time per period, microseconds."),
-    _text("--cpuset-cpus", help="CPUs to run on, as 0-2,4.", metavar="LIST"),
-    _text("--cpuset-mems", help="Memory nodes to use.", metavar="LIST"),
-    _number("--pids-limit", help="Limit of processes; -1 for none."),
-    _many("--ulimit", help="Limit per process.", metavar="NAME=SOFT[:HARD]"),
-    _text("--shm-size", help="Size of /dev/shm.", metavar="SIZE"),
-    _flag("--oom-kill-disable", help="Do not kill the container when memory runs out."),
-    _number("--oom-score-adj", help="How likely it is to be killed when memory runs out."),
-    _flag("--read-only", help="Mount the root read-only."),
-    _many("--cap-add", help="Add a Linux capability.", metavar="CAP"),
-    _many("--cap-drop", help="Drop a Linux capability.", metavar="CAP"),
-    _many("--security-opt", help="no-new-privileges, seccomp=unconfined|FILE.", metavar="OPTION"),
-    _flag("--privileged", help="Give up nearly all isolation inside the machine."),
-    _many("--device", help="Make a device of the machine available.", metavar="PATH"),
-    _many("--group-add", help="Join another group.", metavar="GROUP"),
-    _text("--entrypoint", help="Replace the image's entry point.", metavar="COMMAND"),
-    _flag("--init", help="Run a small init that reaps and forwards signals."),
-    _text("-h", "--hostname", help="Host name.", metavar="NAME"),
-    _text("--domainname", help="NIS domain name.", metavar="NAME"),
-    _many("--add-host", help="Add a line to /etc/hosts.", metavar="NAME:ADDRESS"),
-    _many("--dns", help="Name server.", metavar="ADDRESS"),
-    _many("-l", "--label", help="Set a label.", metavar="NAME=VALUE"),
-    _many("--sysctl", help="Set a kernel parameter of the container.", metavar="NAME=VALUE"),
-    _text("--pid", help="Share another's processes.", metavar="host|container:NAME"),
-    _text("--ipc", help="Share another's IPC.", metavar="MODE"),
-    _text("--uts", help="Share the machine's host name.", metavar="host"),
-    _text("--cgroupns", help="private or host.", metavar="MODE"),
-    _text("--cgroup-parent", help="Parent cgroup.", metavar="PATH"),
-    _text("--restart", help="Restart policy: no, always, unless-stopped, on-failure[:N].", metavar="POLICY"),
-    _text("--log-driver", help="json-file, local or none.", metavar="DRIVER"),
-    _many("--log-opt", help="Option of the log driver.", metavar="NAME=VALUE"),
-    _text("--stop-signal", help="Signal that `stop` sends.", metavar="SIGNAL"),
-    _number("--stop-timeout", help="Seconds until `stop` kills."),
-    _many("-a", "--attach", help="Attach to stdin, stdout or stderr only.", metavar="STREAM"),
-    _text("--cidfile", help="Write the container's id to a file.", metavar="FILE"),
-    _text("--platform", help="Platform of the image, as linux/arm64.", metavar="OS/ARCH"),
+    Option(FLAG, "-i", "--interactive", help="Keep stdin open."),
+    Option(FLAG, "-t", "--tty", help="Give the container a terminal."),
+    Option(TEXT, "--name", help="Name of the container; one is made up otherwise.", metavar="NAME"),
+    Option(FLAG, "--rm", help="Remove the container when it ends."),
+    Option(MANY, "-e", "--env", help="Set a variable; NAME alone takes its value from here.", metavar="NAME[=VALUE]"),
+    Option(MANY, "--env-file", help="Read variables from a file.", metavar="FILE"),
+    Option(TEXT, "-w", "--workdir", help="Directory the command starts in.", metavar="PATH"),
+    Option(TEXT, "-u", "--user", help="User to run as, by name or number.", metavar="USER[:GROUP]"),
+    Option(MANY, "-v", "--volume", help="Mount a directory or a volume.", metavar="SOURCE:TARGET[:ro]"),
+    Option(MANY, "--mount", help="Mount, spelled out.", metavar="type=T,source=S,target=T"),
+    Option(MANY, "--tmpfs", help="Mount an empty directory in memory.", metavar="TARGET[:OPTIONS]"),
+    Option(TEXT, "--network", "--net", help="Network: none, bridge.", metavar="NETWORK"),
+    Option(TEXT, "-m", "--memory", help="Memory limit.", metavar="SIZE"),
+    Option(TEXT, "--memory-swap", help="Limit of memory and swap together; -1 for no limit.", metavar="SIZE"),
+    Option(TEXT, "--memory-reservation", help="Memory to protect from others.", metavar="SIZE"),
+    Option(TEXT, "--cpus", help="Number of CPUs, as 1.5.", metavar="NUMBER"),
+    Option(NUMBER, "-c", "--cpu-shares", help="Weight against other containers."),
+    Option(NUMBER, "--cpu-period", help="Period of the CPU limit, microseconds."),
+    Option(NUMBER, "--cpu-quota", help="CPU time per period, microseconds."),
+    Option(TEXT, "--cpuset-cpus", help="CPUs to run on, as 0-2,4.", metavar="LIST"),
+    Option(TEXT, "--cpuset-mems", help="Memory nodes to use.", metavar="LIST"),
+    Option(NUMBER, "--pids-limit", help="Limit of processes; -1 for none."),
+    Option(MANY, "--ulimit", help="Limit per process.", metavar="NAME=SOFT[:HARD]"),
+    Option(TEXT, "--shm-size", help="Size of /dev/shm.", metavar="SIZE"),
+    Option(FLAG, "--oom-kill-disable", help="Do not kill the container when memory runs out."),
+    Option(NUMBER, "--oom-score-adj", help="How likely it is to be killed when memory runs out."),
+    Option(FLAG, "--read-only", help="Mount the root read-only."),
+    Option(MANY, "--cap-add", help="Add a Linux capability.", metavar="CAP"),
+    Option(MANY, "--cap-drop", help="Drop a Linux capability.", metavar="CAP"),
+    Option(MANY, "--security-opt", help="no-new-privileges, seccomp=unconfined|FILE.", metavar="OPTION"),
+    Option(FLAG, "--privileged", help="Give up nearly all isolation inside the machine."),
+    Option(MANY, "--device", help="Make a device of the machine available.", metavar="PATH"),
+    Option(MANY, "--group-add", help="Join another group.", metavar="GROUP"),
+    Option(TEXT, "--entrypoint", help="Replace the image's entry point.", metavar="COMMAND"),
+    Option(FLAG, "--init", help="Run a small init that reaps and forwards signals."),
+    Option(TEXT, "-h", "--hostname", help="Host name.", metavar="NAME"),
+    Option(TEXT, "--domainname", help="NIS domain name.", metavar="NAME"),
+    Option(MANY, "--add-host", help="Add a line to /etc/hosts.", metavar="NAME:ADDRESS"),
+    Option(MANY, "--dns", help="Name server.", metavar="ADDRESS"),
+    Option(MANY, "-l", "--label", help="Set a label.", metavar="NAME=VALUE"),
+    Option(MANY, "--sysctl", help="Set a kernel parameter of the container.", metavar="NAME=VALUE"),
+    Option(TEXT, "--pid", help="Share another's processes.", metavar="host|container:NAME"),
+    Option(TEXT, "--ipc", help="Share another's IPC.", metavar="MODE"),
+    Option(TEXT, "--uts", help="Share the machine's host name.", metavar="host"),
+    Option(TEXT, "--cgroupns", help="private or host.", metavar="MODE"),
+    Option(TEXT, "--cgroup-parent", help="Parent cgroup.", metavar="PATH"),
+    Option(TEXT, "--restart", help="Restart policy: no, always, unless-stopped, on-failure[:N].", metavar="POLICY"),
+    Option(TEXT, "--log-driver", help="json-file, local or none.", metavar="DRIVER"),
+    Option(MANY, "--log-opt", help="Option of the log driver.", metavar="NAME=VALUE"),
+    Option(TEXT, "--stop-signal", help="Signal that `stop` sends.", metavar="SIGNAL"),
+    Option(NUMBER, "--stop-timeout", help="Seconds until `stop` kills."),
+    Option(MANY, "-a", "--attach", help="Attach to stdin, stdout or stderr only.", metavar="STREAM"),
+    Option(TEXT, "--cidfile", help="Write the container's id to a file.", metavar="FILE"),
+    Option(TEXT, "--platform", help="Platform of the image, as linux/arm64.", metavar="OS/ARCH"),
 ]
 
+SESSION_OPTIONS = [
+    Option(FLAG, "-d", "--detach", help="Run in the background and print the container's id."),
+    Option(TEXT, "--detach-keys", metavar="KEYS", help="Keys that leave it running.  [default: ctrl-p,ctrl-q]"),
+    Option(SWITCH, "--sig-proxy", help="Pass signals on to the container."),
+]
 
-def container_options(function: F) -> F:
-    """Decorate a command with the flags that `run` and `create` share, and with IMAGE [COMMAND] [ARG...]."""
-    function = click.argument("image")(click.argument("command", nargs=-1, type=click.UNPROCESSED)(function))
-    for option in reversed(CONTAINER_OPTIONS):
-        function = option(function)
-    return function
+RUN_OPTIONS = [*SESSION_OPTIONS, *CONTAINER_OPTIONS]
+
+EXEC_OPTIONS = [
+    Option(FLAG, "-d", "--detach", help="Run in the background."),
+    Option(TEXT, "--detach-keys", metavar="KEYS", help="Keys that leave it running.  [default: ctrl-p,ctrl-q]"),
+    Option(MANY, "-e", "--env", metavar="NAME[=VALUE]", help="Set a variable."),
+    Option(MANY, "--env-file", metavar="FILE", help="Read variables from a file."),
+    Option(FLAG, "-i", "--interactive", help="Keep stdin open."),
+    Option(FLAG, "--privileged", help="Give the command all capabilities."),
+    Option(FLAG, "-t", "--tty", help="Give the command a terminal."),
+    Option(TEXT, "-u", "--user", metavar="USER[:GROUP]", help="User to run as."),
+    Option(TEXT, "-w", "--workdir", metavar="PATH", help="Directory the command starts in."),
+]
 
 
 def read_options(raw: dict[str, Any]) -> ContainerOptions:
@@ -104,19 +128,26 @@ def read_options(raw: dict[str, Any]) -> ContainerOptions:
     Raises:
         ConfigError: a file cannot be read or makes no sense.
     """
-    env: list[str] = []
-    for name in raw.pop("env_file"):
-        try:
-            env += parse_env_file(Path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"cannot use environment file {name}: {_reason(error)}",
-                "",
-            ) from error
-    raw["env"] = (*env, *raw["env"])
+    raw["env"] = (*read_env_files(raw.pop("env_file")), *raw["env"])
     raw["security_opt"] = tuple(_inline_profile(option) for option in raw["security_opt"])
     raw["volume"] = tuple(_absolute_bind(volume) for volume in raw["volume"])
     return ContainerOptions(**raw)
+
+
+def read_env_files(names: Sequence[str]) -> list[str]:
+    """Read environment files, in order.
+
+    Raises:
+        ConfigError: one cannot be read or makes no sense.
+    """
+    entries: list[str] = []
+    for name in names:
+        try:
+            with open(name, encoding="utf-8") as file:
+                entries += parse_env_file(file.read())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"cannot use environment file {name}: {_reason(error)}") from error
+    return entries
 
 
 def _reason(error: Exception) -> str:
@@ -129,9 +160,10 @@ def _inline_profile(option: str) -> str:
     if name != "seccomp" or value in ("", "unconfined", "builtin"):
         return option
     try:
-        return f"seccomp={Path(value).read_text(encoding='utf-8')}"
+        with open(value, encoding="utf-8") as file:
+            return f"seccomp={file.read()}"
     except OSError as error:
-        raise ConfigError(f"cannot read seccomp profile {value}: {_reason(error)}", "") from error
+        raise ConfigError(f"cannot read seccomp profile {value}: {_reason(error)}") from error
 
 
 def _absolute_bind(volume: str) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .filters import parse_filters
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .render import human_duration, human_size, out
-from .target import Target, pass_target
+from .target import Target
 from .template import print_list
 
 if TYPE_CHECKING:

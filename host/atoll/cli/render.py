@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
 
-import click
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any
 
 GAP = "   "
 ELLIPSIS = "…"
@@ -35,7 +36,7 @@ def _width() -> int:
 
 def out(text: str = "") -> None:
     """Print one line of a result."""
-    click.echo(text)
+    print(text)
 
 
 def out_bytes(data: bytes, *, error: bool = False) -> None:
@@ -47,31 +48,35 @@ def out_bytes(data: bytes, *, error: bool = False) -> None:
 
 def say(text: str) -> None:
     """Tell the person at the terminal what is going on (stderr)."""
-    click.echo(text, err=True)
+    print(text, file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Tell something that may be wrong, but does not stop the command (stderr)."""
-    click.echo(_label("warning", "yellow") + text, err=True)
+    print(_label("warning", "yellow") + text, file=sys.stderr)
 
 
 def fail(message: str, hint: str = "") -> None:
     """Tell why the command stops, and what to do (stderr)."""
-    click.echo(_label("error", "red") + message, err=True)
+    print(_label("error", "red") + message, file=sys.stderr)
     if hint:
-        click.echo(_label("hint", "cyan") + hint, err=True)
+        print(_label("hint", "cyan") + hint, file=sys.stderr)
 
 
 def _label(word: str, colour: str) -> str:
     text = f"{word}: "
-    return click.style(text, fg=colour, bold=True) if _colour(sys.stderr) else text
+    if not _colour(sys.stderr):
+        return text
+    import click
+
+    return click.style(text, fg=colour, bold=True)
 
 
 def print_json(value: Any, *, compact: bool = False) -> None:
     """Print a value as JSON; `compact` on one line, as lists do it row by row."""
     import json
 
-    click.echo(json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=4, ensure_ascii=False))
+    print(json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=4, ensure_ascii=False))
 
 
 def print_table(rows: Sequence[dict[str, str]], columns: Sequence[str], *, width: int | None = None) -> None:
@@ -83,7 +88,7 @@ def print_table(rows: Sequence[dict[str, str]], columns: Sequence[str], *, width
         width: columns to fit into; the terminal's by default, unlimited in a pipe.
     """
     for line in format_table(rows, columns, _width() if width is None else width):
-        click.echo(line)
+        print(line)
 
 
 def format_table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: int) -> list[str]:
@@ -132,6 +137,8 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         say(f"{label} ...")
         yield lambda done: None
         return
+    import click
+
     with click.progressbar(length=total, label=label, file=sys.stderr, show_pos=False) as bar:
         yield bar.update
 

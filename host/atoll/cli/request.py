@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
 
 from . import values
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..client.types import CreateRequest, HostConfig
 
 STREAMS = ("stdin", "stdout", "stderr")
@@ -125,7 +127,7 @@ def build_create_request(options: ContainerOptions, environ: Mapping[str, str]) 
         "StopSignal": options.stop_signal,
         "StopTimeout": options.stop_timeout,
     }
-    return cast("CreateRequest", {**request, **_without_none(optional)})
+    return {**request, **_without_none(optional)}  # type: ignore[typeddict-item]
 
 
 def _check(options: ContainerOptions) -> None:
@@ -159,7 +161,7 @@ def _build_host_config(options: ContainerOptions) -> HostConfig:
         "Sysctls": values.parse_labels(options.sysctl) or None,
         "Tmpfs": values.parse_tmpfs(options.tmpfs) or None,
     }
-    return cast("HostConfig", _without_none(config))
+    return _without_none(config)  # type: ignore[return-value]
 
 
 def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:

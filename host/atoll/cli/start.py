@@ -11,9 +11,9 @@ from ..errors import ApiError, ConfigError, HostError
 from . import exits
 from .console import terminal
 from .containers import for_each
-from .lazy import DockerCommand
-from .run import exit_code, parse_detach_keys
-from .target import Target, pass_target
+from .launch import exit_code, parse_detach_keys
+from .lazy import DockerCommand, pass_target
+from .target import Target
 
 if TYPE_CHECKING:
     from ..client.engine import Engine

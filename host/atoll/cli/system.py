@@ -12,10 +12,10 @@ import click
 
 from ..errors import HostError
 from .filters import parse_filters
-from .lazy import DockerCommand
+from .lazy import DockerCommand, pass_target
 from .moments import parse_moment
 from .render import fail, human_size, out, print_json
-from .target import Target, pass_target
+from .target import Target
 
 INFO_ROWS = (
     ("Name", "Name"),

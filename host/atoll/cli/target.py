@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import click
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..client.engine import Engine
     from ..machine.endpoint import Endpoint
@@ -65,6 +62,3 @@ def parse_host(text: str) -> Endpoint:
     if kind == "npipe":
         address = address.replace("/", "\\")
     return Endpoint(kind, address.rstrip("/") if kind == "tcp" else address, "")
-
-
-pass_target = click.make_pass_decorator(Target, ensure=True)

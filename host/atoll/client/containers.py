@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
 
 from .transport import RawStream, Response, quote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .engine import Engine
     from .types import ContainerCreated, ContainerSummary, CreateRequest, ExecRequest, WaitResult
 
@@ -32,7 +34,8 @@ class Wait:
         Raises:
             OutcomeUnknown: the engine went away first.
         """
-        return cast("WaitResult", self._response.json() or {})
+        result: WaitResult = self._response.json()
+        return result
 
     def close(self) -> None:
         """Stop waiting; wakes a thread in `result`."""
@@ -57,17 +60,21 @@ class Containers:
     ) -> Sequence[ContainerSummary]:
         """Running containers, or all of them, the newest first."""
         query = {"all": all or None, "limit": limit, "size": size or None, "filters": format_filters(filters)}
-        return cast("Sequence[ContainerSummary]", self._engine.call("GET", "/containers/json", query))
+        found: Sequence[ContainerSummary] = self._engine.call("GET", "/containers/json", query)
+        return found
 
     def create(self, request: CreateRequest, *, name: str = "", platform: str = "") -> ContainerCreated:
         """Create a container."""
         query = {"name": name or None, "platform": platform or None}
-        return cast("ContainerCreated", self._engine.call("POST", "/containers/create", query, request))
+        created: ContainerCreated = self._engine.call("POST", "/containers/create", query, request)
+        return created
 
     def inspect(self, container: str, *, size: bool = False) -> dict[str, Any]:
         """Everything about a container."""
-        answer = self._engine.call("GET", f"/containers/{quote(container)}/json", {"size": size or None})
-        return cast("dict[str, Any]", answer)
+        answer: dict[str, Any] = self._engine.call(
+            "GET", f"/containers/{quote(container)}/json", {"size": size or None}
+        )
+        return answer
 
     def start(self, container: str, *, detach_keys: str | None = None) -> None:
         """Start a container; nothing happens when it runs."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError
 from .transport import Body, Connection, RawStream, Response, format_query
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .containers import Containers
     from .execs import Execs
     from .images import Images

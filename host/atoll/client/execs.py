@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
-
 from .transport import RawStream, quote
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .engine import Engine
 
 
@@ -26,7 +27,8 @@ class Execs:
 
     def inspect(self, exec_id: str) -> dict[str, Any]:
         """Everything about an exec, its exit code among it."""
-        return cast("dict[str, Any]", self._engine.call("GET", f"/exec/{quote(exec_id)}/json"))
+        answer: dict[str, Any] = self._engine.call("GET", f"/exec/{quote(exec_id)}/json")
+        return answer
 
     def resize(self, exec_id: str, *, height: int, width: int) -> None:
         """Tell the terminal's size."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from ..errors import AgentUnreachable, OutcomeUnknown, ProtocolError
 from .streams import open_stream
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .types import Endpoint, Stream
 
 CHUNK = 64 * 1024

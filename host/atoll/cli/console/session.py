@@ -7,18 +7,21 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
 
 from ...client.demux import STDERR, Demultiplexer, DemuxError
 from ...errors import ProtocolError
 from ..render import out_bytes
 from .keys import DetachFilter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from ...client.transport import RawStream
 
+    T = TypeVar("T")
+
 INPUT_CHUNK = 32 * 1024
-T = TypeVar("T")
 
 
 class Session:
