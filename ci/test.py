@@ -135,7 +135,7 @@ def work(steps: setup.Steps, arguments: list[str]) -> int:
         setup.ensure_qemu()
     install_helpers(steps)
     with steps.step("machine image"):
-        setup.run(setup.venv_program("python"), "-m", "atoll_images", "build")
+        setup.run(setup.venv_program("python"), "ci/image.py")
     totals = Totals()
     code = 0
     for group in groups():

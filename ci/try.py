@@ -30,7 +30,7 @@ def work(steps: setup.Steps) -> int:
     with steps.step("QEMU"):
         setup.ensure_qemu()
     with steps.step("machine image"):
-        setup.run(setup.venv_program("python"), "-m", "atoll_images", "build")
+        setup.run(setup.venv_program("python"), "ci/image.py")
     with steps.step("start the machine"):
         setup.run(atoll, "machine", "start")
     with steps.step("first container"):

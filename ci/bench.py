@@ -1,0 +1,427 @@
+"""What Atoll costs: `python3 ci/bench.py [--json FILE] [--quick] [--no-vm] [--no-native]`.
+
+Measures a machine (the driver everyone has), and on Linux as root also the native driver; there, where dockerd is
+installed, dockerd and runc do the same work turn by turn with it, because an absolute time says as much about the
+computer as about the program. A line of the figures that matter is appended to `ci/bench-history.jsonl` with
+`--record`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import setup
+
+if __name__ == "__main__" and not setup.inside():
+    steps = setup.Steps()
+
+    def _prepare() -> int:
+        setup.ensure_environment()
+        if "--no-vm" not in sys.argv:
+            setup.ensure_qemu()
+        setup.run(setup.venv_program("python"), "ci/image.py")
+        return setup.in_environment("ci/bench.py", *sys.argv[1:])
+
+    sys.exit(setup.finish(steps, _prepare))
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from atoll.cli.target import parse_host
+from atoll.client.engine import Engine
+from atoll.config import host_architecture
+from atoll.machine.images import image_directory
+
+HISTORY = setup.ROOT / "ci" / "bench-history.jsonl"
+IMAGE = "atoll/base"
+IN_A_ROW = 50
+IDLE_CONTAINERS = 10
+DEADLINE_S = 60
+ATOLL = str(setup.venv_program("atoll"))
+
+Figures = dict[str, float]
+
+
+def clock(work: Callable[[], object]) -> float:
+    """Milliseconds that the work takes."""
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1000
+
+
+def median(work: Callable[[], object], turns: int) -> float:
+    """Median of several turns, after one that warms up."""
+    work()
+    return statistics.median(clock(work) for _ in range(turns))
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: it does not come true.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {DEADLINE_S} s in vain for {what}")
+        time.sleep(0.01)
+
+
+def quiet(*command: str, env: dict[str, str] | None = None) -> None:
+    """Run a command that must succeed; its output is shown only when it does not."""
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=env)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}")
+
+
+class Subject:
+    """An engine under measurement.
+
+    Attributes:
+        host: its address.
+        command: a command line that runs a container to its end and removes it.
+    """
+
+    def __init__(self, name: str, host: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        self.name, self.host, self.command, self.env = name, host, command, env
+        self.engine = Engine(parse_host(host))
+
+    def run_by_command(self) -> None:
+        """A container as the user starts it."""
+        quiet(*self.command, IMAGE, "true", env=self.env)
+
+    def create(self, *command: str) -> str:
+        """A container without a network."""
+        request: Any = {"Image": IMAGE, "Cmd": list(command), "HostConfig": {"NetworkMode": "none"}}
+        return self.engine.containers.create(request)["Id"]
+
+    def cycle(self) -> None:
+        """Create, start, wait, remove, over a connection that is kept."""
+        containers = self.engine.containers
+        identity = self.create("true")
+        containers.start(identity)
+        containers.wait_begun(identity).result()
+        containers.remove(identity)
+
+    def execute(self, identity: str) -> None:
+        """A command in a running container."""
+        exec_id = self.engine.containers.create_exec(identity, {"Cmd": ["true"], "AttachStdout": True})
+        stream = self.engine.execs.start(exec_id)
+        while stream.recv():
+            pass
+        stream.close()
+
+    def measure_exec(self, turns: int) -> float:
+        """Median of an exec."""
+        identity = self.create("sleep", "1000")
+        self.engine.containers.start(identity)
+        try:
+            return median(lambda: self.execute(identity), turns)
+        finally:
+            self.engine.containers.remove(identity, force=True)
+
+    @contextmanager
+    def idle_containers(self, count: int) -> Iterator[None]:
+        """Containers that sleep while the block runs."""
+        identities = [self.create("sleep", "1000") for _ in range(count)]
+        try:
+            for identity in identities:
+                self.engine.containers.start(identity)
+            yield
+        finally:
+            for identity in identities:
+                self.engine.containers.remove(identity, force=True)
+
+
+def measure_together(subjects: list[Subject], turns: int) -> dict[str, Figures]:
+    """Measure several engines turn by turn (A B A B), so that what else the computer does hits all alike."""
+    works: list[tuple[str, Callable[[Subject], object]]] = [
+        ("run_ms", lambda subject: subject.run_by_command()),
+        ("engine_cycle_ms", lambda subject: subject.cycle()),
+    ]
+    figures: dict[str, Figures] = {subject.name: {} for subject in subjects}
+    for title, work in works:
+        times: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+        for turn in range(turns + 1):
+            for subject in subjects:
+                taken = clock(lambda subject=subject, work=work: work(subject))  # type: ignore[misc]
+                if turn:  # the first one warms up
+                    times[subject.name].append(taken)
+        for name, values in times.items():
+            figures[name][title] = statistics.median(values)
+    for subject in subjects:
+        figures[subject.name]["exec_ms"] = subject.measure_exec(turns)
+        figures[subject.name]["in_a_row_ms"] = clock(lambda subject=subject: [subject.cycle() for _ in range(IN_A_ROW)])  # type: ignore[misc]
+    return figures
+
+
+def memory_of(*roots: int) -> float:
+    """Proportional memory (PSS) of processes and what descends from them, containers excepted, in MiB."""
+    total = 0
+    for pid in set(_family(roots)):
+        try:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        except OSError:
+            continue
+    return total / 1024
+
+
+def _family(roots: tuple[int, ...]) -> Iterator[int]:
+    for pid in roots:
+        yield pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            continue
+        # A container's own processes are not the engine's cost.
+        yield from _family(tuple(int(child) for child in children if _comm(int(child)) != "sleep"))
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def measure_memory(subject: Subject, roots: Callable[[], list[int]]) -> Figures:
+    """Memory of the idle engine, and what each idle container adds."""
+    idle = memory_of(*roots())
+    with subject.idle_containers(IDLE_CONTAINERS):
+        full = memory_of(*roots())
+    return {"idle_mib": idle, "per_container_mib": (full - idle) / IDLE_CONTAINERS}
+
+
+@contextmanager
+def native_engine(scratch: Path) -> Iterator[tuple[Subject, int]]:
+    """Atoll's engine straight on this host."""
+    socket = scratch / "native.sock"
+    command = [sys.executable, "-m", "atoll_agent", "--native", "--data-root", str(scratch / "native")]
+    command += ["--socket", str(socket), "--bridge", "atoll-bench"]
+    with _daemon(command, socket, scratch / "native.log") as pid:
+        host = f"unix://{socket}"
+        line = [ATOLL, "run", "--rm", "--network", "none"]
+        subject = Subject("atoll native", host, line, {**os.environ, "ATOLL_HOST": host})
+        load_base(subject)
+        yield subject, pid
+
+
+@contextmanager
+def docker_engine(scratch: Path) -> Iterator[tuple[Subject, int]]:
+    """A dockerd of our own, apart from one that may run already."""
+    socket = scratch / "docker.sock"
+    command = ["dockerd", "--data-root", str(scratch / "docker"), "--exec-root", str(scratch / "docker-exec")]
+    command += ["-H", f"unix://{socket}", "-p", str(scratch / "docker.pid"), "--iptables=false", "--bridge=none"]
+    with _daemon(command, socket, scratch / "docker.log") as pid:
+        host = f"unix://{socket}"
+        subject = Subject("dockerd", host, ["docker", "-H", host, "run", "--rm", "--network", "none"])
+        load_base(subject)
+        yield subject, pid
+
+
+@contextmanager
+def _daemon(command: list[str], socket: Path, log: Path) -> Iterator[int]:
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        wait_until(lambda: process.poll() is not None or _answers(socket), f"{command[0]} to answer")
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[0]} ended: {log.read_text(errors='replace')[-2000:]}")
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
+
+
+def _answers(socket: Path) -> bool:
+    from atoll.errors import HostError
+
+    try:
+        return bool(Engine(parse_host(f"unix://{socket}")).system.ping())
+    except HostError:
+        return False
+
+
+def base_archive() -> Path:
+    """The image that all of them run."""
+    return image_directory(host_architecture()) / "base.tar"
+
+
+def load_base(subject: Subject) -> None:
+    """Give an engine the image."""
+    with base_archive().open("rb") as file:
+        for _ in subject.engine.images.load(iter(lambda: file.read(1 << 20), b"")):
+            pass
+
+
+def measure_runc(scratch: Path, turns: int) -> float:
+    """`runc run` of the same root: the bar for an engine's own part."""
+    bundle = scratch / "bundle"
+    (bundle / "rootfs").mkdir(parents=True)
+    unpack_root(bundle / "rootfs")
+    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
+    spec = json.loads((bundle / "config.json").read_text())
+    spec["process"] |= {"args": ["true"], "terminal": False}
+    (bundle / "config.json").write_text(json.dumps(spec))
+    root = str(scratch / "runc")
+    return median(lambda: quiet("runc", "--root", root, "run", "-b", str(bundle), f"bench-{os.getpid()}"), turns)
+
+
+def unpack_root(directory: Path) -> None:
+    """Unpack the image's layers."""
+    import tarfile
+
+    with tarfile.open(base_archive()) as archive:
+        manifest = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        for layer in manifest[0]["Layers"]:
+            with tarfile.open(fileobj=archive.extractfile(layer)) as content:
+                content.extractall(directory, filter="fully_trusted")
+
+
+def measure_native(turns: int) -> dict[str, Figures]:
+    """The native driver, beside dockerd and runc where they are installed."""
+    with tempfile.TemporaryDirectory(prefix="atoll-bench-") as folder, ExitStack() as stack:
+        scratch = Path(folder)
+        native, native_pid = stack.enter_context(native_engine(scratch))
+        subjects = [native]
+        docker_pid = 0
+        if shutil.which("dockerd") and shutil.which("docker"):
+            docker, docker_pid = stack.enter_context(docker_engine(scratch))
+            subjects.append(docker)
+        figures = measure_together(subjects, turns)
+        figures[native.name] |= measure_memory(native, lambda: [native_pid])
+        if docker_pid:
+            figures[docker.name] |= measure_memory(docker, lambda: [docker_pid, *shims()])
+        if shutil.which("runc"):
+            figures["runc"] = {"run_ms": measure_runc(scratch, turns)}
+    return figures
+
+
+def shims() -> list[int]:
+    """Docker's process per container."""
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if _comm(pid).startswith("containerd-shim")]
+
+
+def measure_machine(turns: int) -> dict[str, Figures]:
+    """A machine of its own, with all its state in a scratch directory."""
+    with tempfile.TemporaryDirectory(prefix="atoll-bench-") as folder:
+        env = {**os.environ, "ATOLL_IMAGE_DIR": str(image_directory(host_architecture())), "ATOLL_HOME": folder}
+        env.pop("ATOLL_HOST", None)
+        # The first start makes what all later ones find: the compiled agent, the unpacked kernel, the accelerator.
+        quiet(ATOLL, "machine", "create", "bench", env=env)
+        first = clock(lambda: quiet(ATOLL, "machine", "start", "bench", env=env))
+        try:
+            quiet(ATOLL, "machine", "stop", "bench", env=env)
+            cold = []
+            for _ in range(3):
+                cold.append(clock(lambda: quiet(ATOLL, "machine", "start", "bench", env=env)))
+                quiet(ATOLL, "machine", "stop", "bench", env=env)
+            quiet(ATOLL, "machine", "start", "bench", env=env)
+            host = read_endpoint(env)
+            line = [ATOLL, "--machine", "bench", "run", "--rm", "--network", "none"]
+            env["ATOLL_MACHINE"] = "bench"
+            subject = Subject("atoll machine", host, [ATOLL, *line[3:]], env)
+            figures = measure_together([subject], turns)
+            figures[subject.name] |= {"first_start_ms": first, "cold_start_ms": statistics.median(cold)}
+            return figures
+        finally:
+            quiet(ATOLL, "machine", "stop", "bench", env=env)
+
+
+def read_endpoint(env: dict[str, str]) -> str:
+    """The address of the machine's engine, from `atoll machine env`."""
+    text = subprocess.run(
+        [ATOLL, "machine", "env", "bench"], capture_output=True, text=True, check=True, env=env
+    ).stdout
+    return next(part for part in text.replace("=", " ").replace("'", " ").replace('"', " ").split() if "://" in part)
+
+
+def image_sizes() -> Figures:
+    """Sizes of the bootable files and of the container image, in MB."""
+    sizes = {file.name: file.stat().st_size / 1e6 for file in image_directory(host_architecture()).iterdir()}
+    return {"bootable_mb": sum(size for name, size in sizes.items() if not name.endswith((".tar", ".json"))), **sizes}
+
+
+BARS = [
+    ("atoll machine", "cold_start_ms", 6000.0, None),
+    ("atoll machine", "run_ms", 800.0, None),
+    ("atoll native", "run_ms", 0.5, ("dockerd", "run_ms")),
+    ("atoll native", "engine_cycle_ms", 1.0, ("runc", "run_ms")),
+    ("atoll native", "idle_mib", 60.0, None),
+    ("atoll native", "per_container_mib", 1.0, None),
+]
+
+
+def print_report(figures: dict[str, Figures]) -> None:
+    """Print all figures, then those that have a bar to reach."""
+    print()
+    for subject, values in figures.items():
+        for name, value in values.items():
+            print(f"  {subject:<16}{name:<20}{value:12.1f}")
+    print("\n  bars")
+    for subject, name, bar, other in BARS:
+        value = figures.get(subject, {}).get(name)
+        peer = figures.get(other[0], {}).get(other[1]) if other else 1.0
+        if value is None or peer is None:
+            continue
+        ratio = value / peer
+        against = f" of {other[0]}'s {other[1]}" if other else ""
+        verdict = "reached" if ratio <= bar else "MISSED"
+        print(f"  {subject:<16}{name:<20}{ratio:12.2f}  bar {bar:g}{against}: {verdict}")
+
+
+def record(figures: dict[str, Figures]) -> None:
+    """Append a line to the history."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=setup.ROOT)
+    line = {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip(),
+        "computer": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, {platform.python_version()}",
+        "figures": {
+            subject: {name: round(value, 2) for name, value in values.items()} for subject, values in figures.items()
+        },
+    }
+    with HISTORY.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def main() -> int:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    parser.add_argument("--quick", action="store_true", help="few turns: shows that it works, not how fast")
+    parser.add_argument("--no-vm", action="store_true", help="leave out the machine")
+    parser.add_argument("--no-native", action="store_true", help="leave out the native driver and dockerd")
+    parser.add_argument("--record", action="store_true", help=f"append a line to {HISTORY.name}")
+    options = parser.parse_args()
+    turns = 3 if options.quick else 20
+    figures: dict[str, Figures] = {"image": image_sizes()}
+    if not options.no_native and sys.platform == "linux" and setup.is_root():
+        figures |= measure_native(turns)
+    if not options.no_vm:
+        figures |= measure_machine(turns)
+    print_report(figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if options.record:
+        record(figures)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
