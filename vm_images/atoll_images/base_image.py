@@ -39,34 +39,40 @@ def build_base_image(busybox: bytes, arch: str, created: int, date: str) -> byte
         date: the same, as text.
     """
     layer = _write_tar(((path, node) for path, node in _base_tree(busybox).items() if path), created)
-    config = _json({
-        "architecture": arch,
-        "config": {"Cmd": ["sh"], "Env": [_PATH]},
-        "created": date.replace("+00:00", "Z"),
-        "history": [{"created": date.replace("+00:00", "Z"), "created_by": "atoll_images"}],
-        "os": "linux",
-        "rootfs": {"diff_ids": [_digest(layer)], "type": "layers"},
-    })
-    manifest = _json({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
-        "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
-    })
-    index = _json({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [
-            {
-                **_descriptor("application/vnd.oci.image.manifest.v1+json", manifest),
-                "annotations": {
-                    "io.containerd.image.name": f"docker.io/{REFERENCE}",
-                    "org.opencontainers.image.ref.name": "latest",
-                },
-                "platform": {"architecture": arch, "os": "linux"},
-            }
-        ],
-    })
+    config = _json(
+        {
+            "architecture": arch,
+            "config": {"Cmd": ["sh"], "Env": [_PATH]},
+            "created": date.replace("+00:00", "Z"),
+            "history": [{"created": date.replace("+00:00", "Z"), "created_by": "atoll_images"}],
+            "os": "linux",
+            "rootfs": {"diff_ids": [_digest(layer)], "type": "layers"},
+        }
+    )
+    manifest = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
+            "layers": [_descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+        }
+    )
+    index = _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [
+                {
+                    **_descriptor("application/vnd.oci.image.manifest.v1+json", manifest),
+                    "annotations": {
+                        "io.containerd.image.name": f"docker.io/{REFERENCE}",
+                        "org.opencontainers.image.ref.name": "latest",
+                    },
+                    "platform": {"architecture": arch, "os": "linux"},
+                }
+            ],
+        }
+    )
     archive = Tree()
     for blob in (layer, config, manifest):
         archive.add_file(_blob_path(blob), blob)

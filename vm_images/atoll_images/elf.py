@@ -85,16 +85,12 @@ def _parse(data: bytes) -> ElfFile:
     return ElfFile(MACHINES[machine], needed, soname, interpreter)
 
 
-def _libraries(
-    data: bytes, dynamic: bytes, loads: list[tuple[int, int, int]]
-) -> tuple[tuple[str, ...], str | None]:
+def _libraries(data: bytes, dynamic: bytes, loads: list[tuple[int, int, int]]) -> tuple[tuple[str, ...], str | None]:
     entries = list(struct.iter_unpack("<qQ", dynamic))
     address = next((value for tag, value in entries if tag == _DT_STRTAB), None)
     if address is None:
         return (), None
-    strings = next(
-        offset + address - start for start, offset, length in loads if start <= address < start + length
-    )
+    strings = next(offset + address - start for start, offset, length in loads if start <= address < start + length)
     needed = tuple(_text(data, strings + value) for tag, value in entries if tag == _DT_NEEDED)
     soname = next((_text(data, strings + value) for tag, value in entries if tag == _DT_SONAME), None)
     return needed, soname

@@ -62,6 +62,7 @@ class Fetcher:
         missing = [file for file in files if not self._is_cached(file)]
         if not missing:
             return []
+        self._stop.clear()
         self._progress.started(f"fetching {len(missing)} packages", sum(file.size for file in missing))
         try:
             with ThreadPoolExecutor(_PARALLEL) as pool:

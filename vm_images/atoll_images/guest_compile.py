@@ -5,59 +5,62 @@ for nothing else. All in one process and in sorted order, so that marshal's outp
 shared, is the same every time. Files are named by their full path in the guest, without the leading slash.
 """
 
-import importlib._bootstrap_external as external
+from __future__ import annotations
+
+import importlib
 import io
 import os
 import sys
 import tarfile
-from _imp import source_hash
+from pathlib import Path
+from typing import IO, Any
+
+# What py_compile itself calls; calling it here saves that module's file handling.
+_external: Any = importlib.import_module("importlib._bootstrap_external")
+_imp: Any = importlib.import_module("_imp")
 
 DIRECTORIES = ("/usr/lib/python3.13", "/run/atoll/agent")
 PORT = "atoll.bytecode"
-PORTS = "/sys/class/virtio-ports"
+PORTS = Path("/sys/class/virtio-ports")
 
 
-def find_sources(top):
+def find_sources(top: Path) -> list[Path]:
     """All Python files below a directory, sorted."""
-    found = []
-    for directory, directories, files in os.walk(top):
-        directories.sort()
-        found += [os.path.join(directory, name) for name in files if name.endswith(".py")]
-    return sorted(found)
+    return sorted(top.rglob("*.py"), key=str)
 
 
-def compile_file(path):
+def compile_file(path: Path) -> bytes:
     """Bytecode in the form of PEP 552 that is never checked against a source."""
-    with open(path, "rb") as stream:
-        source = stream.read()
-    code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    return bytes(external._code_to_hash_pyc(code, source_hash(external._RAW_MAGIC_NUMBER, source), False))
+    source = path.read_bytes()
+    code = compile(source, str(path), "exec", dont_inherit=True, optimize=0)
+    # The hash is not compared with anything: its key, py_compile's magic number, only has to be the same every time.
+    digest = _imp.source_hash(int.from_bytes(_external.MAGIC_NUMBER, "little"), source)
+    return bytes(_external._code_to_hash_pyc(code, digest, False))
 
 
-def open_port():
+def open_port() -> IO[bytes]:
     """The port's device, found by its name: there is no udev that would make a link."""
-    for port in sorted(os.listdir(PORTS)):
-        with open(os.path.join(PORTS, port, "name")) as stream:
-            if stream.read().strip() == PORT:
-                return open("/dev/" + port, "wb", buffering=1 << 16)
+    for port in sorted(PORTS.iterdir()):
+        if (port / "name").read_text().strip() == PORT:
+            return Path("/dev", port.name).open("wb", buffering=1 << 16)
     raise SystemExit(f"no virtio port {PORT}")
 
 
-def main():
+def main() -> None:
     """Compile everything; a file that does not compile ends it, so that nothing half-done is taken for whole."""
     with open_port() as port, tarfile.open(fileobj=port, mode="w|", format=tarfile.USTAR_FORMAT) as archive:
         for top in DIRECTORIES:
-            for path in find_sources(top):
+            for path in find_sources(Path(top)):
                 data = compile_file(path)
-                member = tarfile.TarInfo(path[1:] + "c")
+                member = tarfile.TarInfo(str(path)[1:] + "c")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
 
 
-try:
-    main()
-except BaseException as error:
-    print(f"atoll-compile: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-finally:
-    os.sync()
-    os.execv("/usr/bin/busybox", ["busybox", "poweroff", "-f"])
+if __name__ == "__main__":
+    try:
+        main()
+    except BaseException as error:
+        print(f"atoll-compile: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    finally:
+        os.execv("/usr/bin/busybox", ["busybox", "poweroff", "-f"])

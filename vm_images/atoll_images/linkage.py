@@ -34,7 +34,9 @@ def check_linkage(tree: Tree, arch: str) -> None:
     for path, elf in _read(tree, arch).items():
         if elf.machine != arch:
             raise ImageError(f"/{path} is built for {elf.machine}, not {arch}")
-        missing += [f"{name} (for /{path})" for name in elf.needed if tree.find_file(f"{_directory(arch)}/{name}") is None]
+        for name in elf.needed:
+            if tree.find_file(f"{_directory(arch)}/{name}") is None:
+                missing.append(f"{name} (for /{path})")
         if elf.interpreter and tree.find_file(clean_path(elf.interpreter.lstrip("/"), path)) is None:
             missing.append(f"{elf.interpreter} (for /{path})")
     if missing:

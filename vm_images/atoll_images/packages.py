@@ -60,9 +60,7 @@ def _fetch_from_snapshot(
     return [package for package in gone if package.basename in missing]
 
 
-def _resolve_anew(
-    lock: Lock, arch: str, gone: list[LockedPackage], mirrors: Mirrors, progress: Progress
-) -> Lock:
+def _resolve_anew(lock: Lock, arch: str, gone: list[LockedPackage], mirrors: Mirrors, progress: Progress) -> Lock:
     progress.note("resolving anew against the mirror's signed indexes")
     try:
         resolved = resolve_lock(mirrors, progress, [arch])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .deb822 import compare_versions, parse_paragraphs, version_key
 from .errors import ImageError
 
-_RELATION = re.compile(r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*([^)\s]+)\s*\))?\s*$")
+_RELATION = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?::\w+)?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*([^)\s]+)\s*\))?\s*$")
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Tree:
 
 def _join(directory: str, target: str) -> str:
     """The path a link in `directory` means, in the form the tree's paths have."""
-    parts = [] if target.startswith("/") else directory.split("/")
+    parts = [] if target.startswith("/") or not directory else directory.split("/")
     for part in target.split("/"):
         if part == "..":
             parts = parts[:-1]
