@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def _conditional(name: str, op: str, value: int, second: int = 0) -> dict[str, A
 
 @functools.cache
 def _load_table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(files(__package__).joinpath("seccomp_default.json").read_text())
+    table: dict[str, Any] = json.loads((Path(__file__).parent / "seccomp_default.json").read_text())
     return table
 
 

@@ -325,6 +325,7 @@ class Connection:
 
     def start_raw(self, request: Request, kind: str) -> None:
         """Turn the connection into a raw byte stream, by upgrade or, for older clients, by a plain 200."""
+        request.body.read_all(MAX_JSON_BODY)  # what follows it belongs to the stream
         if request.upgrades:
             head = self._head(101, [f"Content-Type: {kind}", "Connection: Upgrade", "Upgrade: tcp"])
         else:

@@ -83,16 +83,20 @@ def _build(arch: str, directory: Path, say: Say, progress: Progress | None) -> N
 
 def direct_kernel(image: Path, arch: str) -> Path:
     """The kernel to boot: on amd64 unpacked once, since emulated decompression costs half a second of every boot."""
-    packed = image / "kernel"
-    if arch != "amd64":
-        return packed
-    unpacked = cache_directory() / "kernels" / f"{_digest_of(image, 'kernel')[:16]}.elf"
-    if not unpacked.exists():
+    path = kernel_path(image, arch)
+    if not path.exists():
         from atoll_images.kernel import extract_vmlinux
 
-        unpacked.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(unpacked, extract_vmlinux(packed.read_bytes()), mode=0o644)
-    return unpacked
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, extract_vmlinux((image / "kernel").read_bytes()), mode=0o644)
+    return path
+
+
+def kernel_path(image: Path, arch: str) -> Path:
+    """Where the kernel to boot is, or will be."""
+    if arch != "amd64":
+        return image / "kernel"
+    return cache_directory() / "kernels" / f"{_digest_of(image, 'kernel')[:16]}.elf"
 
 
 def _digest_of(image: Path, name: str) -> str:
