@@ -114,10 +114,11 @@ class ModuleSet:
 
 
 def add_modules(tree: Tree, modules: Iterable[Module]) -> None:
-    """Put modules and their index into the root."""
+    """Put modules and their index into the root; the index names only what can be loaded, not what is built in."""
+    shipped = {module.name: module for module in modules}
     index = {}
-    for module in modules:
+    for name, module in shipped.items():
         tree.add_file(f"{MODULE_DIRECTORY}/{module.file}", module.data)
-        index[module.name] = {"file": module.file, "depends": list(module.depends)}
+        index[name] = {"file": module.file, "depends": [needed for needed in module.depends if needed in shipped]}
     text = json.dumps(index, indent=1, sort_keys=True) + "\n"
     tree.add_file(f"{MODULE_DIRECTORY}/modules.json", text.encode())

@@ -80,9 +80,10 @@ def _verify_with_gpgv(program: str, signed: bytes, certificates: list[bytes], wh
         (directory / "InRelease").write_bytes(signed)
         command = [program, "--homedir", name, "--keyring", str(directory / "keys.gpg"), "--status-fd", "1"]
         command += ["--output", str(directory / "Release"), str(directory / "InRelease")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = [line.split() for line in done.stdout.splitlines()]
-        signers = {line[-1] for line in lines if line[1:2] == ["VALIDSIG"]}
-        if not signers & FINGERPRINTS or any(line[1:2] == ["BADSIG"] for line in lines):
+        done = subprocess.run(command, capture_output=True, check=False)
+        # Bytes, and newlines only: a signature's notations are printed too, and are whatever the signer put there.
+        lines = [line.split(b" ") for line in done.stdout.split(b"\n") if line.startswith(b"[GNUPG:] ")]
+        signers = {line[-1].decode("ascii", "replace") for line in lines if line[1] == b"VALIDSIG"}
+        if not signers & FINGERPRINTS or any(line[1] == b"BADSIG" for line in lines):
             raise ImageError(f"{what}: not signed by a key of Debian trixie", "the mirror may be broken or hostile")
         return (directory / "Release").read_bytes()
