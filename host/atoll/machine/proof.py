@@ -18,7 +18,7 @@ from ..system.files import write_whole
 from ..system.processes import boot_id
 
 MAX_REMEMBERED = 64
-DRY_RUN_S = 5.0
+DRY_RUN_S = 10.0
 """For the monitor to answer: QEMU has made its virtual machine by then."""
 
 SIGN_OF_LIFE_S = {"tcg": 90.0, "kvm": 7.0, "hvf": 10.0, "whpx": 15.0}

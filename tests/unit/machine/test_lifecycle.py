@@ -1,0 +1,244 @@
+"""The life of a machine with a QEMU that is not one: proof of accelerators, bad days, two commands at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from atoll.errors import BootError, DependencyMissing, HostError, MachineExists, MachineNotFound, MachineState
+from atoll.machine import doctor, lifecycle, proof
+from atoll.machine.endpoint import Endpoint
+from atoll.machine.store import Machine, get_machine, list_machines
+from atoll.system.processes import is_alive
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake QEMU uses unix sockets")
+FAKE = Path(__file__).with_name("fake_qemu.py")
+
+
+class Lab:
+    """A home of its own with a fake QEMU."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def behave(self, **behaviours: str) -> None:
+        (self.directory / "behaviour.json").write_text(json.dumps(behaviours))
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    home = tmp_path / "home"
+    qemu = tmp_path / "qemu"
+    qemu.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE} \"$@\"\n")
+    qemu.chmod(0o755)
+    image = tmp_path / "image"
+    image.mkdir()
+    (image / "initramfs.cpio").write_bytes(b"")
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(b"kernel")
+    for name, value in {"ATOLL_HOME": home, "ATOLL_QEMU": qemu, "FAKE_QEMU": tmp_path / "behaviour.json"}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("atoll.machine.images.ensure_image", lambda arch, say, progress=None: image)
+    monkeypatch.setattr("atoll.machine.images.direct_kernel", lambda image, arch: kernel)
+    monkeypatch.setattr("atoll.machine.images.agent_archive", lambda image, arch, say: b"")
+    monkeypatch.setattr("atoll.machine.lifecycle._ensure_base_image", lambda endpoint, machine, say: None)
+    monkeypatch.setattr("atoll.machine.proof.list_candidates", lambda guest, host: [("kvm", ""), ("tcg", "")])
+    lab = Lab(tmp_path)
+    lab.behave(kvm="ok", tcg="ok")
+    yield lab
+    for machine in list_machines():
+        lifecycle.stop(machine, 5)
+
+
+def ask(endpoint: Endpoint, data: bytes) -> bytes:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(endpoint.address)
+    sock.sendall(data)
+    sock.shutdown(socket.SHUT_WR)
+    out = b""
+    while piece := sock.recv(65536):
+        out += piece
+    sock.close()
+    return out
+
+
+def state_of(name: str) -> dict[str, object]:
+    return dict(json.loads(get_machine(name).file("keeper.json").read_text()))
+
+
+@pytest.mark.usefixtures("lab")
+def test_the_default_machine_is_made_and_started() -> None:
+    said: list[str] = []
+    endpoint = lifecycle.ensure_running("default", say=said.append)
+    assert b"200 OK" in ask(endpoint, b"GET /_ping HTTP/1.1\r\n\r\n")
+    assert lifecycle.ensure_running("default") == endpoint
+    assert any("made machine default" in line for line in said)
+    assert state_of("default")["accelerator"] == "kvm"
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_stream_carries_much_and_half_closes() -> None:
+    endpoint = lifecycle.ensure_running("default")
+    data = os.urandom(2 << 20)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(endpoint.address)
+    sender = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
+    sender.start()
+    out = b""
+    while piece := sock.recv(65536):
+        out += piece
+    sender.join()
+    sock.close()
+    assert out == data
+
+
+def test_an_accelerator_that_aborts_is_passed_over_and_remembered(lab: Lab) -> None:
+    lab.behave(kvm="abort", tcg="ok")
+    machine = lifecycle.make("default")
+    lifecycle.start(machine)
+    state = state_of("default")
+    assert state["accelerator"] == "tcg"
+    assert "failed to set MSR" in str(state["reason"])
+    lifecycle.stop(machine)
+    lab.behave(kvm="ok", tcg="ok")  # not asked again: the verdict stands
+    lifecycle.start(machine)
+    assert state_of("default")["accelerator"] == "tcg"
+
+
+def test_an_accelerator_that_hangs_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.behave(kvm="hang", tcg="ok")
+    machine = lifecycle.make("default")
+    lifecycle.start(machine)
+    state = state_of("default")
+    assert state["accelerator"] == "tcg"
+    assert "before the guest gives a sign of life" in str(state["reason"])
+
+
+def test_a_remembered_accelerator_that_fails_is_forgotten(lab: Lab) -> None:
+    machine = lifecycle.make("default")
+    lifecycle.start(machine)
+    lifecycle.stop(machine)
+    lab.behave(kvm="abort", tcg="ok")
+    with pytest.raises(BootError):
+        lifecycle.start(machine)
+    lifecycle.start(machine)
+    assert state_of("default")["accelerator"] == "tcg"
+
+
+def test_nothing_works(lab: Lab) -> None:
+    lab.behave(kvm="abort", tcg="abort")
+    with pytest.raises(BootError, match="did not start") as caught:
+        lifecycle.ensure_running("default")
+    assert "atoll doctor" in caught.value.hint
+    assert get_machine("default").status == "failed"
+    lab.behave(kvm="ok", tcg="ok")
+    lifecycle.ensure_running("default")
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_killed_qemu_ends_clients_at_once_and_the_next_start_recovers() -> None:
+    endpoint = lifecycle.ensure_running("default")
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(20)
+    sock.connect(endpoint.address)
+    sock.sendall(b"open for ever")
+    assert sock.recv(100) == b"open for ever"
+    os.kill(int(str(state_of("default")["qemu_pid"])), signal.SIGKILL)
+    try:
+        assert sock.recv(100) == b""
+    except ConnectionResetError:
+        pass
+    sock.close()
+    keeper = Machine(get_machine("default").directory)
+    for _ in range(2):
+        lifecycle.ensure_running("default")
+    assert keeper.status == "running"
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_killed_keeper_leaves_no_qemu_behind() -> None:
+    lifecycle.ensure_running("default")
+    state = state_of("default")
+    os.kill(int(str(state["pid"])), signal.SIGKILL)
+    machine = get_machine("default")
+    deadline = threading.Event()
+    while machine.endpoint() is not None and not deadline.wait(0.02):
+        pass
+    assert machine.status == "stopped"
+    lifecycle.start(machine)
+    assert not is_alive(int(str(state["qemu_pid"])), str(state["qemu_mark"]))
+    assert machine.status == "running"
+
+
+@pytest.mark.usefixtures("lab")
+def test_two_commands_start_the_same_machine() -> None:
+    lifecycle.make("default")
+    found: list[Endpoint] = []
+    threads = [threading.Thread(target=lambda: found.append(lifecycle.ensure_running("default"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+
+
+@pytest.mark.usefixtures("lab")
+def test_machines_stand_side_by_side() -> None:
+    lifecycle.make("one")
+    lifecycle.make("two")
+    assert lifecycle.ensure_running("one") != lifecycle.ensure_running("two")
+    with pytest.raises(MachineState, match="is running"):
+        lifecycle.remove(get_machine("one"), force=False)
+    lifecycle.remove(get_machine("one"), force=True)
+    assert [machine.name for machine in list_machines()] == ["two"]
+
+
+@pytest.mark.usefixtures("lab")
+def test_names() -> None:
+    lifecycle.make("taken")
+    with pytest.raises(MachineExists):
+        lifecycle.make("taken")
+    with pytest.raises(MachineNotFound, match="there is no machine 'nosuch'"):
+        lifecycle.ensure_running("nosuch")
+    for name in ("UPPER", "../x", "", "a" * 60, "-x"):
+        with pytest.raises(HostError, match="invalid machine name"):
+            lifecycle.make(name)
+
+
+def test_no_qemu(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOLL_QEMU", str(lab.directory / "nowhere"))
+    with pytest.raises(DependencyMissing):
+        lifecycle.ensure_running("default")
+    finding = next(f for f in doctor.examine() if f.name == "qemu")
+    assert finding.status == doctor.FAIL
+    assert finding.hint
+
+
+@pytest.mark.usefixtures("lab")
+def test_settings_nobody_knows_are_refused() -> None:
+    machine = lifecycle.make("default")
+    raw = json.loads(machine.file("machine.json").read_text())
+    machine.file("machine.json").write_text(json.dumps({**raw, "colour": "blue"}))
+    with pytest.raises(HostError, match="unknown key 'colour'"):
+        lifecycle.start(machine)
+
+
+def test_attempts() -> None:
+    verdict = proof.Verdict("tcg", (("kvm", "aborts"),))
+    assert proof.plan_attempts("auto", "amd64", "amd64", verdict) == (["tcg"], [("kvm", "aborts")])
+    assert proof.plan_attempts("kvm", "amd64", "amd64", verdict) == (["kvm"], [])
+    names, out = proof.plan_attempts("auto", "arm64", "amd64", None, "darwin")
+    assert names == ["tcg"]
+    assert out[0][0] == "hvf"
+    assert "aborts" in verdict.reason
