@@ -75,6 +75,8 @@ def _lock(options: argparse.Namespace) -> None:
     resolved = resolve_lock(choose_mirrors(options.mirror), Lines())
     if LOCK_PATH.exists():
         old = load_lock()
+        if resolved.timestamp < old.timestamp:
+            raise ImageError(f"the mirror's index is of {resolved.date}, older than the lock's", "try another mirror")
         for arch in ARCHITECTURES:
             print("\n".join(f"{arch}: {change}" for change in describe_changes(old, resolved, arch)) or f"{arch}: same")
     LOCK_PATH.write_text(format_lock(resolved), "utf-8", newline="\n")

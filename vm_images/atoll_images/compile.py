@@ -45,7 +45,7 @@ def compile_archive(sources: Mapping[str, bytes] | None = None) -> bytes:
     Arguments:
         sources: the agent's tree, by path below its directory.
     """
-    script = Path(__file__).with_name("guest_compile.py").read_bytes()
+    script = Path(__file__).with_name("guest_compile.py").read_bytes().replace(b"\r\n", b"\n")
     entries = [file_entry(f"atoll/agent/{path}", data) for path, data in sorted((sources or {}).items())]
     return write_cpio([file_entry("atoll/compile.py", script), *entries])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .errors import ImageError
 from .progress import Progress
@@ -19,9 +21,12 @@ from .progress import Progress
 _PARALLEL = 4
 _CHUNK = 1 << 16
 _ATTEMPTS = 4
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 20.0
+_CONNECTION_ATTEMPTS = 2
 _BACKOFF_S = 0.5
 _GONE = (403, 404, 410)
+_LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""Errors of the cache's disk, which no other mirror will mend."""
 
 
 class Gone(ImageError):
@@ -51,6 +56,7 @@ class Fetcher:
         self._progress = progress
         self._backoff_s = backoff_s
         self._stop = threading.Event()
+        self._unreachable: dict[str, str] = {}
 
     def fetch_all(self, files: Sequence[Wanted]) -> list[Wanted]:
         """Fetch what is not in the cache yet; returns those that are gone from every address.
@@ -92,42 +98,59 @@ class Fetcher:
         return True
 
     def _fetch(self, file: Wanted) -> None:
-        """Try every address; a failure of one is only told if the others fail too."""
+        """Try every address. If only one of them answers, and it has not the file, then the file is gone: behind a
+        firewall the machine's own mirror may be all that can be reached, and it moves on like any other."""
         failure: ImageError | None = None
+        gone = False
         for address in file.addresses:
             try:
                 self._fetch_from(address, file)
                 return
             except Gone:
-                continue
+                gone = True
             except ImageError as error:
-                failure = error
-        raise failure or Gone(f"no mirror has {file.name}")
+                failure = failure or error
+        raise Gone(f"no mirror has {file.name}") if gone or failure is None else failure
 
     def _fetch_from(self, address: str, file: Wanted) -> None:
         part = self._cache / f"{file.name}.part"
-        for attempt in range(_ATTEMPTS):
+        host = urlsplit(address).netloc
+        failure = self._unreachable.get(host, "")
+        for attempt in range(0 if failure else _ATTEMPTS):
             try:
                 self._download(address, file, part)
+                if self._accept(part, file):
+                    return
+                failure = "its hash is not the one expected"
             except urllib.error.HTTPError as error:
                 error.close()
                 if error.code in _GONE:
                     raise Gone(f"{address}: {error.code}") from error
                 failure = f"{error.code} {error.reason}"
+            except urllib.error.URLError as error:
+                failure = str(error.reason)
+                if attempt + 1 >= _CONNECTION_ATTEMPTS:
+                    # What nobody answers is not asked again for the next file.
+                    self._unreachable[host] = failure
+                    break
             except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.filename is not None:
-                    raise ImageError(f"cannot write {error.filename}: {error.strerror}") from error
+                if self._is_cached(file):
+                    return  # another process was quicker
+                if isinstance(error, OSError) and error.errno in _LOCAL:
+                    raise ImageError(f"cannot write to {self._cache}: {error.strerror}", "is the disk full?") from error
                 failure = str(error)
-            else:
-                if hash_file(part) == file.sha256:
-                    part.replace(self.path(file))
-                    return
-                self._progress.advanced(-part.stat().st_size)
-                part.unlink()
-                failure = "its hash is not the one expected"
             if self._stop.wait(self._backoff_s * 2**attempt):
                 break
         raise ImageError(f"cannot fetch {address}: {failure}", "check the network, or name another with --mirror")
+
+    def _accept(self, part: Path, file: Wanted) -> bool:
+        """Give a download its name if it is the right one, and throw it away if not."""
+        if hash_file(part) == file.sha256:
+            part.replace(self.path(file))
+            return True
+        self._progress.advanced(-part.stat().st_size)
+        part.unlink()
+        return False
 
     def _download(self, address: str, file: Wanted, part: Path) -> None:
         have = part.stat().st_size if part.exists() else 0
@@ -173,6 +196,8 @@ def fetch_bytes(addresses: Sequence[str], limit: int = 1 << 28) -> bytes:
                     break
             except (OSError, http.client.HTTPException) as error:
                 failure = f"{address}: {error}"
+                if isinstance(error, urllib.error.URLError) and attempt + 1 >= _CONNECTION_ATTEMPTS:
+                    break
             time.sleep(_BACKOFF_S * 2**attempt)
     raise Gone(f"cannot fetch {failure}", "check the network, or name another mirror")
 

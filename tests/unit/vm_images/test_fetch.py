@@ -96,6 +96,28 @@ def test_gone_everywhere_is_told_not_raised(server: Any, fetcher: Fetcher) -> No
     assert fetcher.fetch_all([lost, wanted(f"{server.base}/here", name="here")]) == [lost]
 
 
+def test_gone_where_it_was_and_nobody_else_answers(server: Any, fetcher: Fetcher) -> None:
+    lost = wanted(f"{server.base}/lost", "http://127.0.0.1:9/lost")
+    assert fetcher.fetch_all([lost]) == [lost]
+
+
+def test_a_mirror_that_does_not_answer_is_not_asked_for_every_file(
+    server: Any, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    download = Fetcher._download
+
+    def count(self: Fetcher, address: str, *arguments: Any) -> None:
+        asked.append(address)
+        download(self, address, *arguments)
+
+    monkeypatch.setattr(Fetcher, "_download", count)
+    for i in range(5):
+        server.files[f"/{i}"] = DATA
+        fetcher.fetch_all([wanted(f"http://127.0.0.1:9/{i}", f"{server.base}/{i}", name=f"file-{i}")])
+    assert len([address for address in asked if ":9/" in address]) == 2
+
+
 def test_no_network(fetcher: Fetcher) -> None:
     with pytest.raises(ImageError, match="cannot fetch") as caught:
         fetcher.fetch_all([wanted("http://127.0.0.1:9/f")])
