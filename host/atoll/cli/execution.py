@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack, nullcontext
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ProtocolError
 from .console import terminal
 from .launch import parse_detach_keys
 from .options import read_env_files
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ..client.engine import Engine
     from ..client.types import ExecRequest
     from .target import Target
+
+EXIT_DEADLINE_S = 10.0
+EXIT_POLL_S = 0.01
 
 
 def execute(
@@ -83,8 +87,24 @@ def _run_attached(engine: Engine, exec_id: str, *, tty: bool, stdin: bool, keys:
         session.begin_input()
         if session.pump_output():
             return 0
-    # Its output may have ended because the machine did: then this fails, and says so.
-    return int(engine.execs.inspect(exec_id).get("ExitCode") or 0)
+    return _exit_code(engine, exec_id)
+
+
+def _exit_code(engine: Engine, exec_id: str) -> int:
+    """The command's exit code. Its output may end shortly before its exit is noted, or because the machine died.
+
+    Raises:
+        HostError: the engine cannot be asked any more, or the exit is not noted in time.
+    """
+    deadline = time.monotonic() + EXIT_DEADLINE_S
+    while True:
+        found = engine.execs.inspect(exec_id)
+        code = found.get("ExitCode")
+        if code is not None and not found.get("Running"):
+            return int(code)
+        if time.monotonic() > deadline:
+            raise ProtocolError("the output of the command ended, but the engine says it is still running")
+        time.sleep(EXIT_POLL_S)
 
 
 def _resize(engine: Engine, exec_id: str) -> None:
