@@ -17,7 +17,7 @@ _FILES = {
 }
 _LINKS = {
     # The root is read-only: what changes from boot to boot lies in /run, where the agent writes it.
-    "resolv.conf": "/run/resolv.conf",
+    "resolv.conf": "/run/atoll/resolv.conf",
     "mtab": "/proc/self/mounts",
 }
 _OS_RELEASE = 'NAME=Atoll\nID=atoll\nID_LIKE=debian\nVERSION_ID="{version}"\nPRETTY_NAME="Atoll {version}"\n'

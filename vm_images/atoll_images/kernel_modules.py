@@ -28,8 +28,8 @@ RUNTIME = (
     # container networks
     "veth", "bridge", "br_netfilter", "tun", "dummy",
     # NAT and filters, spoken to over netlink
-    "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "nft_ct", "nft_reject_inet", "nft_fib_inet",
-    "nf_conntrack_netlink",
+    "nf_conntrack", "nf_conntrack_netlink", "nf_nat", "nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_inet",
+    "nft_masq", "nft_nat", "nft_redir", "nft_reject_inet",
     # a transport that Docker can publish
     "sctp",
 )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from atoll_images import recipe
 from atoll_images.busybox import read_applets
 from atoll_images.errors import ImageError
+from atoll_images.kernel_modules import BOOT, RUNTIME
 from atoll_images.prune import is_kept_module
 
 AGENT = Path(__file__).parents[3] / "guest_agent"
@@ -36,6 +37,16 @@ def test_nothing_the_agent_imports_is_pruned() -> None:
     # Where the agent runs on a host, `backports.zstd` stands in for the guest's `zstandard`.
     known = sys.stdlib_module_names | {"atoll_agent", "zstandard", "backports"}
     assert not {name: path for name, path in modules.items() if name not in known}
+
+
+def test_the_modules_that_the_agent_loads_are_shipped() -> None:
+    source = AGENT / "atoll_agent/boot/modules.py"
+    assignments = [node for node in ast.parse(source.read_text("utf-8")).body if isinstance(node, ast.Assign)]
+    loaded = {
+        name for node in assignments if isinstance(node.value, ast.Tuple) for name in ast.literal_eval(node.value)
+    }
+    assert "overlay" in loaded
+    assert loaded <= {*BOOT, *RUNTIME}
 
 
 @pytest.mark.parametrize(
