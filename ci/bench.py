@@ -16,11 +16,17 @@ if __name__ == "__main__" and not setup.inside():
     steps = setup.Steps()
 
     def _prepare() -> int:
-        setup.ensure_environment()
-        if "--no-vm" not in sys.argv:
+        with steps.step("virtual environment"):
+            setup.ensure_environment()
+        with steps.step("QEMU"):
             setup.ensure_qemu()
-        setup.run(setup.venv_program("python"), "ci/image.py")
-        return setup.in_environment("ci/bench.py", *sys.argv[1:])
+        with steps.step("machine image"):
+            setup.run(setup.venv_program("python"), "ci/image.py")
+        with steps.step("measure"):
+            code = setup.in_environment("ci/bench.py", *sys.argv[1:])
+            if code:
+                raise setup.SetupError(f"measuring ended with exit code {code}")
+        return 0
 
     sys.exit(setup.finish(steps, _prepare))
 
@@ -34,115 +40,26 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from atoll.cli.target import parse_host
-from atoll.client.engine import Engine
-from atoll.config import host_architecture
-from atoll.machine.images import image_directory
+from bench_engines import (
+    ATOLL,
+    Subject,
+    base_archive,
+    clock,
+    docker_engine,
+    machine_image,
+    median,
+    native_engine,
+    quiet,
+)
 
 HISTORY = setup.ROOT / "ci" / "bench-history.jsonl"
-IMAGE = "atoll/base"
 IN_A_ROW = 50
 IDLE_CONTAINERS = 10
-DEADLINE_S = 60
-ATOLL = str(setup.venv_program("atoll"))
 
 Figures = dict[str, float]
-
-
-def clock(work: Callable[[], object]) -> float:
-    """Milliseconds that the work takes."""
-    begun = time.perf_counter()
-    work()
-    return (time.perf_counter() - begun) * 1000
-
-
-def median(work: Callable[[], object], turns: int) -> float:
-    """Median of several turns, after one that warms up."""
-    work()
-    return statistics.median(clock(work) for _ in range(turns))
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition.
-
-    Raises:
-        TimeoutError: it does not come true.
-    """
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {DEADLINE_S} s in vain for {what}")
-        time.sleep(0.01)
-
-
-def quiet(*command: str, env: dict[str, str] | None = None) -> None:
-    """Run a command that must succeed; its output is shown only when it does not."""
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=env)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}")
-
-
-class Subject:
-    """An engine under measurement.
-
-    Attributes:
-        host: its address.
-        command: a command line that runs a container to its end and removes it.
-    """
-
-    def __init__(self, name: str, host: str, command: list[str], env: dict[str, str] | None = None) -> None:
-        self.name, self.host, self.command, self.env = name, host, command, env
-        self.engine = Engine(parse_host(host))
-
-    def run_by_command(self) -> None:
-        """A container as the user starts it."""
-        quiet(*self.command, IMAGE, "true", env=self.env)
-
-    def create(self, *command: str) -> str:
-        """A container without a network."""
-        request: Any = {"Image": IMAGE, "Cmd": list(command), "HostConfig": {"NetworkMode": "none"}}
-        return self.engine.containers.create(request)["Id"]
-
-    def cycle(self) -> None:
-        """Create, start, wait, remove, over a connection that is kept."""
-        containers = self.engine.containers
-        identity = self.create("true")
-        containers.start(identity)
-        containers.wait_begun(identity).result()
-        containers.remove(identity)
-
-    def execute(self, identity: str) -> None:
-        """A command in a running container."""
-        exec_id = self.engine.containers.create_exec(identity, {"Cmd": ["true"], "AttachStdout": True})
-        stream = self.engine.execs.start(exec_id)
-        while stream.recv():
-            pass
-        stream.close()
-
-    def measure_exec(self, turns: int) -> float:
-        """Median of an exec."""
-        identity = self.create("sleep", "1000")
-        self.engine.containers.start(identity)
-        try:
-            return median(lambda: self.execute(identity), turns)
-        finally:
-            self.engine.containers.remove(identity, force=True)
-
-    @contextmanager
-    def idle_containers(self, count: int) -> Iterator[None]:
-        """Containers that sleep while the block runs."""
-        identities = [self.create("sleep", "1000") for _ in range(count)]
-        try:
-            for identity in identities:
-                self.engine.containers.start(identity)
-            yield
-        finally:
-            for identity in identities:
-                self.engine.containers.remove(identity, force=True)
 
 
 def measure_together(subjects: list[Subject], turns: int) -> dict[str, Figures]:
@@ -206,68 +123,6 @@ def measure_memory(subject: Subject, roots: Callable[[], list[int]]) -> Figures:
     return {"idle_mib": idle, "per_container_mib": (full - idle) / IDLE_CONTAINERS}
 
 
-@contextmanager
-def native_engine(scratch: Path) -> Iterator[tuple[Subject, int]]:
-    """Atoll's engine straight on this host."""
-    socket = scratch / "native.sock"
-    command = [sys.executable, "-m", "atoll_agent", "--native", "--data-root", str(scratch / "native")]
-    command += ["--socket", str(socket), "--bridge", "atoll-bench"]
-    with _daemon(command, socket, scratch / "native.log") as pid:
-        host = f"unix://{socket}"
-        line = [ATOLL, "run", "--rm", "--network", "none"]
-        subject = Subject("atoll native", host, line, {**os.environ, "ATOLL_HOST": host})
-        load_base(subject)
-        yield subject, pid
-
-
-@contextmanager
-def docker_engine(scratch: Path) -> Iterator[tuple[Subject, int]]:
-    """A dockerd of our own, apart from one that may run already."""
-    socket = scratch / "docker.sock"
-    command = ["dockerd", "--data-root", str(scratch / "docker"), "--exec-root", str(scratch / "docker-exec")]
-    command += ["-H", f"unix://{socket}", "-p", str(scratch / "docker.pid"), "--iptables=false", "--bridge=none"]
-    with _daemon(command, socket, scratch / "docker.log") as pid:
-        host = f"unix://{socket}"
-        subject = Subject("dockerd", host, ["docker", "-H", host, "run", "--rm", "--network", "none"])
-        load_base(subject)
-        yield subject, pid
-
-
-@contextmanager
-def _daemon(command: list[str], socket: Path, log: Path) -> Iterator[int]:
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        wait_until(lambda: process.poll() is not None or _answers(socket), f"{command[0]} to answer")
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended: {log.read_text(errors='replace')[-2000:]}")
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(DEADLINE_S)
-
-
-def _answers(socket: Path) -> bool:
-    from atoll.errors import HostError
-
-    try:
-        return bool(Engine(parse_host(f"unix://{socket}")).system.ping())
-    except HostError:
-        return False
-
-
-def base_archive() -> Path:
-    """The image that all of them run."""
-    return image_directory(host_architecture()) / "base.tar"
-
-
-def load_base(subject: Subject) -> None:
-    """Give an engine the image."""
-    with base_archive().open("rb") as file:
-        for _ in subject.engine.images.load(iter(lambda: file.read(1 << 20), b"")):
-            pass
-
-
 def measure_runc(scratch: Path, turns: int) -> float:
     """`runc run` of the same root: the bar for an engine's own part."""
     bundle = scratch / "bundle"
@@ -320,7 +175,7 @@ def shims() -> list[int]:
 def measure_machine(turns: int) -> dict[str, Figures]:
     """A machine of its own, with all its state in a scratch directory."""
     with tempfile.TemporaryDirectory(prefix="atoll-bench-") as folder:
-        env = {**os.environ, "ATOLL_IMAGE_DIR": str(image_directory(host_architecture())), "ATOLL_HOME": folder}
+        env = {**os.environ, "ATOLL_IMAGE_DIR": str(machine_image()), "ATOLL_HOME": folder}
         env.pop("ATOLL_HOST", None)
         # The first start makes what all later ones find: the compiled agent, the unpacked kernel, the accelerator.
         quiet(ATOLL, "machine", "create", "bench", env=env)
@@ -353,7 +208,7 @@ def read_endpoint(env: dict[str, str]) -> str:
 
 def image_sizes() -> Figures:
     """Sizes of the bootable files and of the container image, in MB."""
-    sizes = {file.name: file.stat().st_size / 1e6 for file in image_directory(host_architecture()).iterdir()}
+    sizes = {file.name: file.stat().st_size / 1e6 for file in machine_image().iterdir()}
     return {"bootable_mb": sum(size for name, size in sizes.items() if not name.endswith((".tar", ".json"))), **sizes}
 
 

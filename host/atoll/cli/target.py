@@ -26,18 +26,36 @@ class Target:
             HostError: no such machine, or it cannot be started.
         """
         if self._engine is None:
-            from ..client.engine import Engine
-
-            self._engine = Engine(self._endpoint())
+            self._engine = self._find_running() or self._start()
         return self._engine
 
-    def _endpoint(self) -> Endpoint:
+    def _find_running(self) -> Engine | None:
+        """The engine of a machine that runs, which is nearly always: without loading what starts one."""
+        if self.host or self.driver:
+            return None
+        from ..client.engine import Engine
+        from ..errors import AgentUnreachable
+        from ..machine.running import find_endpoint
+
+        endpoint = find_endpoint(self.machine)
+        if endpoint is None:
+            return None
+        engine = Engine(endpoint)
+        try:
+            engine.connect()
+        except AgentUnreachable:
+            return None
+        return engine
+
+    def _start(self) -> Engine:
+        from ..client.engine import Engine
+
         if self.host:
-            return parse_host(self.host)
+            return Engine(parse_host(self.host))
         from ..machine.lifecycle import ensure_running
         from .render import say
 
-        return ensure_running(self.machine, driver=self.driver, say=say)
+        return Engine(ensure_running(self.machine, driver=self.driver, say=say))
 
     def close(self) -> None:
         """Drop what was opened."""

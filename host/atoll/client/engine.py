@@ -69,6 +69,14 @@ class Engine:
 
         return System(self)
 
+    def connect(self) -> None:
+        """Open a connection for the first request.
+
+        Raises:
+            AgentUnreachable: nobody answers at the endpoint.
+        """
+        self._keep(Connection.open(self.endpoint))
+
     def close(self) -> None:
         """Drop the connections that are kept."""
         with self._lock:
