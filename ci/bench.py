@@ -268,9 +268,16 @@ def main() -> int:
     figures: dict[str, Figures] = {"image": image_sizes()}
     if not options.no_native and sys.platform == "linux" and setup.is_root():
         figures |= measure_native(turns)
+    failure = ""
     if not options.no_vm:
-        figures |= measure_machine(turns)
+        try:
+            figures |= measure_machine(turns)
+        except RuntimeError as error:  # what was measured before is worth having
+            failure = str(error)
     print_report(figures)
+    if failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if options.record:
