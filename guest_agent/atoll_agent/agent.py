@@ -125,7 +125,9 @@ def _engine_id(data_root: Path) -> str:
 
 def main(settings: Settings) -> int:
     """Run as the supervisor's child; an error is logged and told by the exit status."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="atoll-agent: %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="atoll-agent: %(levelname)s %(name)s: %(message)s"
+    )
     try:
         run_agent(settings)
     except Exception:

@@ -50,7 +50,7 @@ def sync_directory(path: Path) -> None:
 
 def sync_file_system(path: Path) -> None:
     """Write back everything of the file system that holds `path` (syncfs(2)): one barrier for a whole layer."""
-    import ctypes  # noqa: PLC0415 - rare
+    import ctypes
 
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -54,7 +54,11 @@ class MachineConfig:
             raise ConfigError(
                 f"invalid machine name {self.name[:60]!r}", "use up to 40 lower-case letters, digits and dashes"
             )
-        limits = (("cpus", self.cpus, 1, 64), ("memory", self.memory_mib, 256, 1 << 20), ("disk", self.disk_gib, 1, 8192))
+        limits = (
+            ("cpus", self.cpus, 1, 64),
+            ("memory", self.memory_mib, 256, 1 << 20),
+            ("disk", self.disk_gib, 1, 8192),
+        )
         for word, value, least, most in limits:
             if not least <= value <= most:
                 raise ConfigError(f"{word} of machine {self.name} is {value}; it must be between {least} and {most}")

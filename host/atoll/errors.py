@@ -1,16 +1,16 @@
 """What can go wrong on the host. Only the command line prints it; everything else raises.
 
-    HostError(message, hint)
-    ├── ConfigError             a setting or a file of settings makes no sense
-    ├── DependencyMissing       a program or right that the computer does not have
-    ├── MachineNotFound         no machine of that name
-    ├── MachineExists           the name is taken
-    ├── MachineState            the machine's state forbids it
-    ├── BootError               the machine did not come up; carries the console's last lines
-    ├── AgentUnreachable        nothing was sent: safe to try again
-    ├── OutcomeUnknown          a request was sent and its answer lost: look before trying again
-    ├── ApiError                the engine said no
-    └── ProtocolError           the other side does not speak what it should
+HostError(message, hint)
+├── ConfigError             a setting or a file of settings makes no sense
+├── DependencyMissing       a program or right that the computer does not have
+├── MachineNotFound         no machine of that name
+├── MachineExists           the name is taken
+├── MachineState            the machine's state forbids it
+├── BootError               the machine did not come up; carries the console's last lines
+├── AgentUnreachable        nothing was sent: safe to try again
+├── OutcomeUnknown          a request was sent and its answer lost: look before trying again
+├── ApiError                the engine said no
+└── ProtocolError           the other side does not speak what it should
 """
 
 from __future__ import annotations

@@ -104,7 +104,12 @@ class Engine:
         return value
 
     def create(self, *command: str, name: str = "", host: dict[str, Any] | None = None, **config: Any) -> str:
-        body = {"Image": "atoll/base", "Cmd": list(command), "HostConfig": {"NetworkMode": "none", **(host or {})}, **config}
+        body = {
+            "Image": "atoll/base",
+            "Cmd": list(command),
+            "HostConfig": {"NetworkMode": "none", **(host or {})},
+            **config,
+        }
         identifier: str = self.ok("POST", "/containers/create", body, name=name)["Id"]
         return identifier
 
@@ -154,7 +159,8 @@ class Engine:
         data = json.dumps(body or {}).encode()
         sock.sendall(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            + data
         )
         head = b""
         while not head.endswith(b"\r\n\r\n"):

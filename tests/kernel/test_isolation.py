@@ -54,7 +54,9 @@ def test_no_new_privileges(engine: Engine) -> None:
 
 
 def test_namespaces_are_its_own(engine: Engine) -> None:
-    _, out = engine.run("sh", "-c", "for n in mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done; ps | wc -l")
+    _, out = engine.run(
+        "sh", "-c", "for n in mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done; ps | wc -l"
+    )
     *inside, _count = out.split()
     outside = [os.readlink(f"/proc/self/ns/{n}") for n in ("mnt", "pid", "net", "ipc", "uts", "cgroup")]
     assert not set(inside) & set(outside)
@@ -81,7 +83,9 @@ def test_a_working_directory_cannot_be_a_descriptor(engine: Engine, number: int)
 
 def test_masked_and_read_only_paths(engine: Engine) -> None:
     code, out = engine.run(
-        "sh", "-c", "cat /proc/interrupts /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/core_pattern"
+        "sh",
+        "-c",
+        "cat /proc/interrupts /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/core_pattern",
     )
     assert out.split()[:2] == ["0", "0"]
     assert code != 0
@@ -111,7 +115,9 @@ def test_mounts_show_no_path_of_the_host_but_the_known_ones(engine: Engine) -> N
     _, out = engine.run("cat", "/proc/self/mountinfo")
     targets = [line.split()[4] for line in out.splitlines()]
     assert targets[0] == "/"
-    assert {"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/etc/hosts", "/etc/hostname"} <= set(targets)
+    assert {"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/etc/hosts", "/etc/hostname"} <= set(
+        targets
+    )
     assert all("shared:" not in line for line in out.splitlines())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,7 +21,11 @@ def test_output_and_exit_code(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("program", "code", "text"),
-    [("nosuch", 127, "executable file not found"), ("/nope", 127, "no such file"), ("/etc/passwd", 126, "permission denied")],
+    [
+        ("nosuch", 127, "executable file not found"),
+        ("/nope", 127, "no such file"),
+        ("/etc/passwd", 126, "permission denied"),
+    ],
 )
 def test_programs_that_cannot_run(engine: Engine, program: str, code: int, text: str) -> None:
     container = engine.create(program)
@@ -32,7 +37,9 @@ def test_programs_that_cannot_run(engine: Engine, program: str, code: int, text:
 
 
 def test_environment_user_and_directory(engine: Engine) -> None:
-    _, out = engine.run("sh", "-c", "echo $A $HOME $PATH; pwd; id -u", Env=["A=1"], WorkingDir="/new/place", User="nobody")
+    _, out = engine.run(
+        "sh", "-c", "echo $A $HOME $PATH; pwd; id -u", Env=["A=1"], WorkingDir="/new/place", User="nobody"
+    )
     first, pwd, uid = out.splitlines()
     assert first.split()[0] == "1"
     assert first.endswith("/bin")
@@ -213,7 +220,9 @@ def test_nonsense_is_a_client_error(engine: Engine, body: dict[str, object]) -> 
 def test_binds_volumes_and_tmpfs(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("from the host\n")
     host = {"Binds": [f"{tmp_path}:/in:ro", "vol1:/vol"], "Tmpfs": {"/scratch": "size=1m"}}
-    code, out = engine.run("sh", "-c", "cat /in/file; echo kept > /vol/x; echo y > /scratch/y; echo z > /in/z", host=host)
+    code, out = engine.run(
+        "sh", "-c", "cat /in/file; echo kept > /vol/x; echo y > /scratch/y; echo z > /in/z", host=host
+    )
     assert code != 0
     assert out.startswith("from the host\n")
     assert engine.run("cat", "/vol/x", host={"Binds": ["vol1:/vol"]}) == (0, "kept\n")
@@ -300,10 +309,8 @@ def test_requests_that_no_client_sends(engine: Engine) -> None:
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(10)
         sock.connect(str(engine.socket))
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             sock.sendall(raw)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         assert sock.recv(12).split()[1] == str(status).encode(), raw[:60]
         sock.close()
     assert engine.answers()

@@ -1,9 +1,9 @@
 """What can go wrong in the engine, by meaning, and how the wire says it.
 
-    AgentError(kind, message)
-        kind      one of `Kind`, chosen where the meaning is known
-        status    the HTTP status of the kind, from one table
-        message   lower case, names the thing; sent as Docker's `{"message": ...}`
+AgentError(kind, message)
+    kind      one of `Kind`, chosen where the meaning is known
+    status    the HTTP status of the kind, from one table
+    message   lower case, names the thing; sent as Docker's `{"message": ...}`
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def run(seed: Seed) -> None:
 
 
 def _serve_channel(server: object) -> None:
-    from ..server.channel import serve_port  # noqa: PLC0415 - the supervisor has no use for it
+    from ..server.channel import serve_port
 
     serve_port(server)  # type: ignore[arg-type]
 
@@ -141,7 +141,7 @@ def _at_end() -> None:
 
 def power_off() -> None:
     """End the machine."""
-    import ctypes  # noqa: PLC0415
+    import ctypes
 
     os.sync()
     ctypes.CDLL(None).reboot(REBOOT_POWER_OFF)

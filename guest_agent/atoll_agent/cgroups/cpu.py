@@ -20,9 +20,7 @@ def plan(nano_cpus: int, shares: int, period_us: int, quota_us: int, available: 
     if nano_cpus and (period_us or quota_us):
         raise invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set.")
     if nano_cpus < 0 or nano_cpus > available * 1_000_000_000:
-        raise invalid(
-            f"Range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
-        )
+        raise invalid(f"Range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available")
     if period_us and not 1000 <= period_us <= 1_000_000:
         raise invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < quota_us < 1000:

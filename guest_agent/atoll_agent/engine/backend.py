@@ -144,7 +144,10 @@ class ContainerNoun:
         if not container.running:
             raise conflict(f"container {container.id} is not running")
         rows = [process_row(pid) for pid in self._pids(container)]
-        return {"Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], "Processes": [r for r in rows if r]}
+        return {
+            "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
+            "Processes": [r for r in rows if r],
+        }
 
     def _pids(self, container: Container) -> list[int]:
         parent = self._containers.hierarchy.parent
@@ -156,7 +159,9 @@ class ContainerNoun:
         """Remove all that do not run."""
         removed = []
         for container in self._containers.all():
-            if container.running or not matches_container(container, {k: v for k, v in filters.items() if k == "label"}):
+            if container.running or not matches_container(
+                container, {k: v for k, v in filters.items() if k == "label"}
+            ):
                 continue
             try:
                 self._containers.remove(container, volumes=False)
@@ -264,7 +269,9 @@ def _image_matches(row: Json, filters: dict[str, list[str]]) -> bool:
     for key, wanted in filters.items():
         if key == "reference":
             names = row["RepoTags"]
-            if not any(fnmatch.fnmatch(n, p) or fnmatch.fnmatch(n.rpartition(":")[0], p) for n in names for p in wanted):
+            if not any(
+                fnmatch.fnmatch(n, p) or fnmatch.fnmatch(n.rpartition(":")[0], p) for n in names for p in wanted
+            ):
                 return False
         elif key == "dangling":
             if (wanted[0].lower() in ("1", "true")) == bool(row["RepoTags"]):
@@ -308,9 +315,7 @@ class VolumeNoun:
 class SystemNoun:
     """The engine as a whole."""
 
-    def __init__(
-        self, identity: Identity, containers: Containers, events: Events, supervision: Supervision
-    ) -> None:
+    def __init__(self, identity: Identity, containers: Containers, events: Events, supervision: Supervision) -> None:
         self._identity, self._containers = identity, containers
         self._events, self._supervision = events, supervision
 
@@ -352,7 +357,15 @@ class StreamNoun:
         self._supervision = supervision
 
     def attach(
-        self, target: Attachable, client: socket.socket, *, stdin: bool, stdout: bool, stderr: bool, keys: str, head: bytes
+        self,
+        target: Attachable,
+        client: socket.socket,
+        *,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        keys: str,
+        head: bytes,
     ) -> None:
         """Hand one over; the caller closes its copy."""
         self._supervision.attach(
@@ -400,7 +413,9 @@ def tree_size(root: Path) -> int:
 def process_row(pid: int) -> list[str] | None:
     """A process as `ps -ef` shows it; None when it is gone."""
     try:
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):

@@ -228,4 +228,3 @@ class Containers:
 def attributes_of(container: Container) -> dict[str, str]:
     """What events say of a container."""
     return {**container.config.get("Labels", {}), "image": container.image, "name": container.name}
-

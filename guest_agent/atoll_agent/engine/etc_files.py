@@ -30,9 +30,9 @@ def build_resolv_conf(host: dict[str, Any], machine: str) -> str:
     kept = []
     for line in machine.splitlines():
         words = line.split()
-        if not words or words[0] == "nameserver" and (host.get("Dns") or words[-1].startswith(("127.", "::1"))):
+        if not words or (words[0] == "nameserver" and (host.get("Dns") or words[-1].startswith(("127.", "::1")))):
             continue
-        if words[0] == "search" and host.get("DnsSearch") or words[0] == "options" and host.get("DnsOptions"):
+        if (words[0] == "search" and host.get("DnsSearch")) or (words[0] == "options" and host.get("DnsOptions")):
             continue
         kept.append(line)
     kept += [f"nameserver {address}" for address in host.get("Dns") or []]

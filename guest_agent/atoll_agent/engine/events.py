@@ -53,7 +53,9 @@ class Events:
             self._listeners.append(listener)
         try:
             if since_ns is not None:
-                yield from (e for e in past if e["timeNano"] >= since_ns and (not until_ns or e["timeNano"] <= until_ns))
+                yield from (
+                    e for e in past if e["timeNano"] >= since_ns and (not until_ns or e["timeNano"] <= until_ns)
+                )
             while until_ns is None or time.time_ns() < until_ns:
                 left = 10.0 if until_ns is None else max(0.0, min(10.0, (until_ns - time.time_ns()) / 1e9))
                 try:
@@ -73,7 +75,7 @@ def matches(event: Event, filters: dict[str, list[str]]) -> bool:
     attributes = event["Actor"]["Attributes"]
     for key, wanted in filters.items():
         if key == "label":
-            have = [k for k in attributes] + [f"{k}={v}" for k, v in attributes.items()]
+            have = list(attributes) + [f"{k}={v}" for k, v in attributes.items()]
             if not all(label in have for label in wanted):
                 return False
             continue

@@ -61,7 +61,11 @@ class Execs:
         command = body.get("Cmd")
         if isinstance(command, str):
             command = body["Cmd"] = [command]
-        if not isinstance(command, list) or not command or not all(isinstance(c, str) and "\0" not in c for c in command):
+        if (
+            not isinstance(command, list)
+            or not command
+            or not all(isinstance(c, str) and "\0" not in c for c in command)
+        ):
             raise invalid("No exec command specified")
         for name in ("Env",):
             value = body.get(name) or []

@@ -154,7 +154,12 @@ def describe_span(seconds: int) -> str:
     hours = (seconds + 1800) // 3600
     if hours == 1:
         return "About an hour"
-    for size, unit, limit in ((1, "hours", 48), (24, "days", 24 * 14), (24 * 7, "weeks", 24 * 60), (720, "months", 17520)):
+    for size, unit, limit in (
+        (1, "hours", 48),
+        (24, "days", 24 * 14),
+        (24 * 7, "weeks", 24 * 60),
+        (720, "months", 17520),
+    ):
         if hours < limit:
             return f"{hours // size} {unit}"
     return f"{hours // 8760} years"
@@ -249,12 +254,16 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
         "name": lambda v: v.removeprefix("/") in container.name,
         "status": lambda v: container.state.status == v,
         "label": lambda v: v in have,
-        "ancestor": lambda v: v in (container.image, container.image_id, container.image_id[7:])
-        or _same_image(v, container.image)
-        or container.image_id[7:].startswith(v),
+        "ancestor": lambda v: (
+            v in (container.image, container.image_id, container.image_id[7:])
+            or _same_image(v, container.image)
+            or container.image_id[7:].startswith(v)
+        ),
         "exited": lambda v: container.state.status == EXITED and str(container.state.exit_code) == v,
-        "network": lambda v: v == container.host_config["NetworkMode"]
-        or (v == "bridge" and container.host_config["NetworkMode"] == "default"),
+        "network": lambda v: (
+            v == container.host_config["NetworkMode"]
+            or (v == "bridge" and container.host_config["NetworkMode"] == "default")
+        ),
         "volume": lambda v: any(v in (p.get("Name"), p["Destination"]) for p in container.mounts),
     }
     for key, wanted in filters.items():

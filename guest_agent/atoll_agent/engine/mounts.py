@@ -97,7 +97,7 @@ def _from_mount(mount: dict[str, Any], volumes: VolumeStore) -> Point:
     writable = not mount.get("ReadOnly")
     if kind == "bind":
         if not source.startswith("/"):
-            raise invalid("invalid mount config for type \"bind\": field Source must be an absolute path")
+            raise invalid('invalid mount config for type "bind": field Source must be an absolute path')
         if not os.path.exists(source):
             raise invalid(f'invalid mount config for type "bind": bind source path does not exist: {source}')
         propagation = (mount.get("BindOptions") or {}).get("Propagation") or "rprivate"
@@ -125,9 +125,7 @@ def plan_standard(host: dict[str, Any], hierarchy_has_cgroup: bool, mqueue: bool
     mounts = [
         _mount("proc", "/proc", ["nosuid", "nodev", "noexec"]),
         _mount("tmpfs", "/dev", ["nosuid", "strictatime"], ["mode=755", "size=65536k"]),
-        _mount(
-            "devpts", "/dev/pts", ["nosuid", "noexec"], ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
-        ),
+        _mount("devpts", "/dev/pts", ["nosuid", "noexec"], ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
         _mount("sysfs", "/sys", sys_flags),
     ]
     if hierarchy_has_cgroup:

@@ -26,7 +26,13 @@ from .mounts import plan_asked, plan_standard
 from .records import Container
 
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
-_HOST_MODES = (("pid", "PidMode"), ("net", "NetworkMode"), ("ipc", "IpcMode"), ("uts", "UTSMode"), ("cgroup", "CgroupnsMode"))
+_HOST_MODES = (
+    ("pid", "PidMode"),
+    ("net", "NetworkMode"),
+    ("ipc", "IpcMode"),
+    ("uts", "UTSMode"),
+    ("cgroup", "CgroupnsMode"),
+)
 
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _RLIMITS = {
@@ -65,13 +71,15 @@ def _rule(kind: str, major: int, minor: int, access: str) -> DeviceRuleSpec:
 
 
 def _host_device(path: str) -> tuple[str, int, int]:
-    import os  # noqa: PLC0415 - only here
-    import stat  # noqa: PLC0415
+    import os
+    import stat
 
     try:
         status = os.stat(path)
     except OSError as error:
-        raise invalid(f'error gathering device information while adding custom device "{path}": {error.strerror}') from error
+        raise invalid(
+            f'error gathering device information while adding custom device "{path}": {error.strerror}'
+        ) from error
     if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
         raise invalid(f'error gathering device information while adding custom device "{path}": not a device node')
     kind = "b" if stat.S_ISBLK(status.st_mode) else "c"

@@ -1,7 +1,7 @@
 """What is remembered of a container, and how it lies on disk.
 
-    containers/<id>/config.json    what was asked for; written once, fsynced before the id is told to anybody
-    containers/<id>/state.json     what has become of it; one atomic write per change
+containers/<id>/config.json    what was asked for; written once, fsynced before the id is told to anybody
+containers/<id>/state.json     what has become of it; one atomic write per change
 """
 
 from __future__ import annotations

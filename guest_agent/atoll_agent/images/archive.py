@@ -53,10 +53,10 @@ def open_compressed(source: IO[bytes], head: bytes) -> IO[bytes]:
 
 def _open_zstd(source: IO[bytes]) -> IO[bytes]:
     try:
-        from backports import zstd  # noqa: PLC0415 - only where a zstd layer turns up
+        from backports import zstd
     except ImportError:
         try:
-            import zstandard  # noqa: PLC0415
+            import zstandard
         except ImportError as error:
             raise AgentError(Kind.NOT_IMPLEMENTED, "zstd layers need python3-zstandard on this system") from error
         reader: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(source)

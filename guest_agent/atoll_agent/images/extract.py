@@ -252,5 +252,3 @@ def remove_tree(parent: int, name: str) -> None:
     finally:
         os.close(directory)
     os.rmdir(name, dir_fd=parent)
-
-

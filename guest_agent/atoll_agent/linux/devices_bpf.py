@@ -109,9 +109,7 @@ def load_program(program: bytes) -> int:
     attributes = _LoadAttributes(
         PROG_TYPE_CGROUP_DEVICE, len(program) // 8, ctypes.addressof(code), ctypes.addressof(license_)
     )
-    descriptor = syscall(
-        BPF, PROG_LOAD, ctypes.byref(attributes), ctypes.sizeof(attributes), what="device filter"
-    )
+    descriptor = syscall(BPF, PROG_LOAD, ctypes.byref(attributes), ctypes.sizeof(attributes), what="device filter")
     os.set_inheritable(descriptor, False)
     return descriptor
 

@@ -51,9 +51,7 @@ def delete_table(name: str) -> Message:
 def new_chain(table: str, name: str, *, kind: str, hook: int, priority: int, policy: int = ACCEPT) -> Message:
     """Add a base chain at a hook."""
     hook_attributes: list[Attribute] = [(1, _u32(hook)), (2, _u32(priority))]
-    return _message(
-        NEWCHAIN, NLM_F_CREATE, [(1, table), (3, name), (4, hook_attributes), (5, _u32(policy)), (7, kind)]
-    )
+    return _message(NEWCHAIN, NLM_F_CREATE, [(1, table), (3, name), (4, hook_attributes), (5, _u32(policy)), (7, kind)])
 
 
 def new_rule(table: str, chain: str, expressions: list[Attribute]) -> Message:
@@ -115,5 +113,3 @@ def verdict(code: int) -> list[Attribute]:
     """Accept or drop."""
     value: list[Attribute] = [(2, [(1, _u32(code))])]
     return [_expression("immediate", [(1, _u32(_REGISTER_VERDICT)), (2, value)])]
-
-

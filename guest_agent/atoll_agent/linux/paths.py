@@ -67,7 +67,7 @@ def _enter_or_make(root: int, parent: int, part: str, walked: str, mode: int) ->
         if part == "..":
             raise
     with contextlib.suppress(FileExistsError):
-        os.mkdir(part, mode, dir_fd=parent)  # noqa: PTH102 - by descriptor
+        os.mkdir(part, mode, dir_fd=parent)
     return open_in_root(root, walked, os.O_PATH | os.O_DIRECTORY)
 
 

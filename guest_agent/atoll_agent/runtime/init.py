@@ -132,7 +132,9 @@ def _finish_root(spec: ContainerSpec, root: int, stage: Stage) -> None:
         mounts.set_attributes(root, add=mounts.MOUNT_ATTR_RDONLY)
 
 
-def take_stdio(process: ProcessSpec, stdio: tuple[int, int, int], status: socket.socket, root: int, *, console: bool) -> None:
+def take_stdio(
+    process: ProcessSpec, stdio: tuple[int, int, int], status: socket.socket, root: int, *, console: bool
+) -> None:
     """Put stdin, stdout and stderr in place; with a terminal, make one in the container's own devpts."""
     if process["terminal"]:
         multiplexer = open_in_root(root, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)

@@ -66,4 +66,3 @@ def run_exec(
     except BaseException as error:
         init.report(status, stage.name, error)
     os._exit(1)
-

@@ -158,9 +158,7 @@ def start_container(spec: ContainerSpec, filters: Filters) -> tuple[Launched, in
     return launched, time.monotonic_ns()
 
 
-def start_exec(
-    process: ProcessSpec, pid: int, namespaces: list[str], cgroup_path: str, filters: Filters
-) -> Launched:
+def start_exec(process: ProcessSpec, pid: int, namespaces: list[str], cgroup_path: str, filters: Filters) -> Launched:
     """Clone the first process of an exec into the container whose first process is `pid`."""
     filter_ = filters.seccomp(process["seccomp"])
     pidfd = processes.open_pidfd(pid)

@@ -51,8 +51,12 @@ class LogFile:
 
     @staticmethod
     def _format(line: bytes, tail: str) -> str:
-        parts = [line[at : at + LINE_LIMIT] for at in range(0, len(line), LINE_LIMIT)] if len(line) > LINE_LIMIT else [line]
-        return "".join('{"log":' + json.dumps(part.decode("utf-8", "replace"), ensure_ascii=False) + tail for part in parts)
+        parts = (
+            [line[at : at + LINE_LIMIT] for at in range(0, len(line), LINE_LIMIT)] if len(line) > LINE_LIMIT else [line]
+        )
+        return "".join(
+            '{"log":' + json.dumps(part.decode("utf-8", "replace"), ensure_ascii=False) + tail for part in parts
+        )
 
     def _append(self, data: bytes) -> None:
         # A full disk must not stop the container or the supervisor: the lines are lost, the rest goes on.

@@ -236,7 +236,15 @@ class Streams:
     # -- the clients' side -------------------------------------------------------------------
 
     def attach(
-        self, sock: socket.socket, *, stdin: bool, stdout: bool, stderr: bool, framed: bool, keys: bytes = b"", head: bytes = b""
+        self,
+        sock: socket.socket,
+        *,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        framed: bool,
+        keys: bytes = b"",
+        head: bytes = b"",
     ) -> None:
         """Add a client; its socket is ours from now on. `head` is input that came before it was handed over."""
         if stdin and head:

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from ..api.mux import Closed, Data, Eof, MuxError, Multiplexer, Opened, Ready, Writable
+from ..api.mux import Closed, Data, Eof, Multiplexer, MuxError, Opened, Ready, Writable
 from ..api.seed import WIRE_PORT
 from .listen import Server
 

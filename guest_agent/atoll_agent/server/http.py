@@ -71,7 +71,9 @@ class Request:
             return {}
         try:
             raw = json.loads(text)
-            return {key: [str(v) for v in (value if isinstance(value, list) else list(value))] for key, value in raw.items()}
+            return {
+                key: [str(v) for v in (value if isinstance(value, list) else list(value))] for key, value in raw.items()
+            }
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise invalid(f"invalid filter: {error}") from error
 
@@ -293,7 +295,9 @@ class Connection:
         """Answer with JSON."""
         self.send(json.dumps(value, separators=(",", ":")).encode() + b"\n", "application/json", status)
 
-    def send(self, body: bytes, kind: str = "text/plain; charset=utf-8", status: int = 200, *, head: bool = False) -> None:
+    def send(
+        self, body: bytes, kind: str = "text/plain; charset=utf-8", status: int = 200, *, head: bool = False
+    ) -> None:
         """Answer with a body of known length; `head` leaves the body out."""
         headers = [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
         if not self.keep:

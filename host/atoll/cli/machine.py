@@ -89,10 +89,20 @@ def _read_settings(cpus: int | None, memory: str | None, disk: str | None, accel
 @machine_group.command(cls=DockerCommand)
 @click.argument("name", default=DEFAULT)
 @_settings
-@click.option("--arch", type=click.Choice(["amd64", "arm64"]), help="The machine's architecture (default: this computer's).")
-@click.option("--driver", type=click.Choice(["qemu", "native"]), help="qemu, or native: no VM, on this Linux host as root.")
+@click.option(
+    "--arch", type=click.Choice(["amd64", "arm64"]), help="The machine's architecture (default: this computer's)."
+)
+@click.option(
+    "--driver", type=click.Choice(["qemu", "native"]), help="qemu, or native: no VM, on this Linux host as root."
+)
 def create(
-    name: str, cpus: int | None, memory: str | None, disk: str | None, accel: str | None, arch: str | None, driver: str | None
+    name: str,
+    cpus: int | None,
+    memory: str | None,
+    disk: str | None,
+    accel: str | None,
+    arch: str | None,
+    driver: str | None,
 ) -> None:
     """Make a machine without starting it."""
     from ..machine.lifecycle import make
@@ -114,7 +124,9 @@ def start(name: str) -> None:
 
 @machine_group.command(cls=DockerCommand)
 @click.argument("name", default=DEFAULT)
-@click.option("-t", "--time", "timeout", type=float, default=30.0, metavar="SECONDS", help="Before it is ended by force.")
+@click.option(
+    "-t", "--time", "timeout", type=float, default=30.0, metavar="SECONDS", help="Before it is ended by force."
+)
 def stop(name: str, timeout: float) -> None:
     """Stop a machine: its containers first, then itself."""
     from ..machine import lifecycle

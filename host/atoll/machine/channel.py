@@ -8,7 +8,7 @@ import logging
 import secrets
 import select
 
-from atoll_agent.api.mux import NONCE_SIZE, Closed, Data, Eof, MuxError, Multiplexer, Ready, Writable
+from atoll_agent.api.mux import NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready, Writable
 
 from ..errors import AgentUnreachable
 
@@ -108,7 +108,9 @@ class HostChannel:
         if data and not self._writer.is_closing():
             self._writer.write(data)
 
-    async def serve(self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float) -> None:
+    async def serve(
+        self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float
+    ) -> None:
         """Join a local connection to a new stream of a service, until both have ended.
 
         Arguments:
@@ -117,7 +119,7 @@ class HostChannel:
         try:
             await asyncio.wait_for(self.ready.wait(), wait_s)
             number = self._mux.open(service)
-        except (asyncio.TimeoutError, TimeoutError, MuxError) as error:
+        except (TimeoutError, MuxError) as error:
             writer.transport.abort()
             raise AgentUnreachable("the machine's agent does not answer", "see `atoll machine logs`") from error
         stream = self._streams[number] = _Stream(writer)

@@ -139,7 +139,9 @@ def check_space() -> Finding:
     free = min(shutil.disk_usage(_existing(path)).free for path in (home(), cache_directory()))
     text = f"{free / 1e9:.1f} GB free"
     if free < FREE_BYTES:
-        return Finding("disk space", WARN, text, f"free at least {FREE_BYTES >> 30} GiB, or set ATOLL_HOME to another disk")
+        return Finding(
+            "disk space", WARN, text, f"free at least {FREE_BYTES >> 30} GiB, or set ATOLL_HOME to another disk"
+        )
     return Finding("disk space", OK, text)
 
 

@@ -175,7 +175,7 @@ class Keeper:
             asking = boot.request(self._running.channel, "POST", "/atoll/shutdown", body)
             await asyncio.wait_for(asking, SHUTDOWN_ANSWER_S)
             await asyncio.wait_for(process.wait(), timeout_s)
-        except (asyncio.TimeoutError, TimeoutError, HostError, OSError) as error:
+        except (TimeoutError, HostError, OSError) as error:
             log.warning("the machine does not power off by itself: %s", error)
             await self._kill()
         self._stopping.set()
@@ -208,9 +208,7 @@ class Keeper:
 
 def main(directory: str) -> int:
     """Keep the machine in a directory."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
     machine = Machine(Path(directory))
     lock = FileLock(machine.file("keeper.lock"))
@@ -221,7 +219,9 @@ def main(directory: str) -> int:
         asyncio.run(Keeper(machine).run())
     except Exception as error:
         log.exception("the keeper ends")
-        machine.write_state(KeeperState(FAILED, os.getpid(), start_mark(os.getpid()), error=f"the keeper failed: {error!r}"))
+        machine.write_state(
+            KeeperState(FAILED, os.getpid(), start_mark(os.getpid()), error=f"the keeper failed: {error!r}")
+        )
         return 1
     return 0
 

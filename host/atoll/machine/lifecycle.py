@@ -109,7 +109,9 @@ def _start_qemu(machine: Machine, say: Say) -> Endpoint:
     console = machine.file("console.log")
     if console.exists():
         console.replace(machine.file("console.log.1"))
-    pid = start_detached([sys.executable, "-m", "atoll.machine.keeper", str(machine.directory)], machine.file("keeper.log"))
+    pid = start_detached(
+        [sys.executable, "-m", "atoll.machine.keeper", str(machine.directory)], machine.file("keeper.log")
+    )
     return _await_keeper(machine, pid)
 
 

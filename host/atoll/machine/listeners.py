@@ -40,7 +40,7 @@ async def listen_with_token(handler: Handler) -> tuple[asyncio.AbstractServer, E
     async def check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), TOKEN_DEADLINE_S)
-        except (asyncio.TimeoutError, TimeoutError, ValueError, OSError):
+        except (TimeoutError, ValueError, OSError):
             line = b""
         if not hmac.compare_digest(line.strip(), token.encode()):
             writer.transport.abort()

@@ -1,9 +1,9 @@
 """Machines on disk: a directory each, which a person can read.
 
-    machine.json     what the user decided             id_ed25519       the key that opens it (and .pub)
-    keeper.json      who keeps it running, and where   host_key         its own SSH identity
-    data.qcow2       images, containers, volumes       console.log      what its kernel and agent say
-    initrd           initramfs, agent and seed         keeper.log       what its keeper says
+machine.json     what the user decided             id_ed25519       the key that opens it (and .pub)
+keeper.json      who keeps it running, and where   host_key         its own SSH identity
+data.qcow2       images, containers, volumes       console.log      what its kernel and agent say
+initrd           initramfs, agent and seed         keeper.log       what its keeper says
 """
 
 from __future__ import annotations

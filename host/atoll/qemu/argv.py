@@ -169,7 +169,9 @@ def console(plan: QemuPlan) -> list[str]:
 
 def root_disk(plan: QemuPlan) -> list[str]:
     """The read-only root; first, so that the guest finds it at once."""
-    drive = f"driver=raw,node-name=root,read-only=on,file.driver=file,file.filename={escape(plan.root)},file.locking=off"
+    drive = (
+        f"driver=raw,node-name=root,read-only=on,file.driver=file,file.filename={escape(plan.root)},file.locking=off"
+    )
     return ["-blockdev", drive, "-device", f"virtio-blk-pci,drive=root,serial={ROOT_SERIAL}"]
 
 

@@ -51,7 +51,9 @@ def candidates(arch: str) -> list[Path]:
         return [path / PROGRAMS[arch], path / f"{PROGRAMS[arch]}.exe"] if path.is_dir() else [path]
     found = [Path(p) for p in [shutil.which(PROGRAMS[arch])] if p]
     if sys.platform == "win32":
-        found += [Path(os.environ.get(v, "C:\\")) / "qemu" / f"{PROGRAMS[arch]}.exe" for v in ("ProgramFiles", "ProgramW6432")]
+        found += [
+            Path(os.environ.get(v, "C:\\")) / "qemu" / f"{PROGRAMS[arch]}.exe" for v in ("ProgramFiles", "ProgramW6432")
+        ]
     if sys.platform == "darwin":
         found += [Path(prefix, "bin", PROGRAMS[arch]) for prefix in ("/opt/homebrew", "/usr/local", "/opt/local")]
     return found

@@ -41,7 +41,7 @@ class Monitor:
             try:
                 await asyncio.wait_for(self._client.connect(address), max(0.1, deadline - loop.time()))
                 break
-            except (ConnectError, TimeoutError, asyncio.TimeoutError) as error:
+            except (ConnectError, TimeoutError) as error:
                 if not alive():
                     raise BootError("QEMU ended before its monitor answered") from error
                 if loop.time() >= deadline:

@@ -35,7 +35,9 @@ def connect(directory: Path, port: int) -> paramiko.SSHClient:
             timeout=CONNECT_S, banner_timeout=CONNECT_S, auth_timeout=CONNECT_S,
         )  # fmt: skip
     except paramiko.BadHostKeyException as error:
-        raise ProtocolError("what answers is not this machine: its SSH host key differs", "restart the machine") from error
+        raise ProtocolError(
+            "what answers is not this machine: its SSH host key differs", "restart the machine"
+        ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise AgentUnreachable(f"the machine does not answer on SSH: {error}", "see `atoll machine logs`") from error
     return client

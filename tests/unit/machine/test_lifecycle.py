@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -37,7 +38,7 @@ class Lab:
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     home = tmp_path / "home"
     qemu = tmp_path / "qemu"
-    qemu.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE} \"$@\"\n")
+    qemu.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
     qemu.chmod(0o755)
     image = tmp_path / "image"
     image.mkdir()
@@ -154,10 +155,8 @@ def test_a_killed_qemu_ends_clients_at_once_and_the_next_start_recovers() -> Non
     sock.sendall(b"open for ever")
     assert sock.recv(100) == b"open for ever"
     os.kill(int(str(state_of("default")["qemu_pid"])), signal.SIGKILL)
-    try:
+    with contextlib.suppress(ConnectionResetError):
         assert sock.recv(100) == b""
-    except ConnectionResetError:
-        pass
     sock.close()
     keeper = Machine(get_machine("default").directory)
     for _ in range(2):

@@ -26,7 +26,9 @@ def test_qemu_img_finds_nothing_wrong(tmp_path: Path, size: int) -> None:
     path = tmp_path / "d.qcow2"
     disk.create_disk(path, size)
     subprocess.run(["qemu-img", "check", str(path)], check=True, capture_output=True)
-    info = json.loads(subprocess.run(["qemu-img", "info", "--output=json", str(path)], check=True, capture_output=True).stdout)
+    info = json.loads(
+        subprocess.run(["qemu-img", "info", "--output=json", str(path)], check=True, capture_output=True).stdout
+    )
     assert (info["format"], info["virtual-size"]) == ("qcow2", size)
 
 
