@@ -48,7 +48,7 @@ def run_native(data_root: Path, socket_path: Path, bridge: str) -> int:
 def _seal_interpreter() -> None:
     """Run this program from a read-only bind mount of the interpreter, in a mount namespace of its own.
 
-    A container whose program is /proc/self/exe would otherwise hold a writable way to the host's Python (CVE-2019-5736).
+    A container whose program is /proc/self/exe would else hold a writable way to the host's Python (CVE-2019-5736).
     """
     if os.environ.get(SEALED):
         del os.environ[SEALED]

@@ -146,9 +146,8 @@ class Engine:
         exec_id = self.ok("POST", f"/containers/{container}/exec", body)["Id"]
         sock = self.hijack(f"/exec/{exec_id}/start", {"Detach": False})
         output = demultiplex(read_to_end(sock))
-        details = wait_for(
-            lambda: (d := self.ok("GET", f"/exec/{exec_id}/json"))["ExitCode"] is not None and d, "the exec to end"
-        )
+        details = self.ok("GET", f"/exec/{exec_id}/json")  # known as soon as the stream has ended
+        assert (details["Running"], type(details["ExitCode"])) == (False, int), details
         return details["ExitCode"], output
 
     def hijack(self, path: str, body: Any = None) -> socket.socket:
@@ -174,9 +173,9 @@ class Engine:
 def read_to_end(sock: socket.socket) -> bytes:
     """All bytes until the other side closes."""
     parts = []
-    while data := sock.recv(65536):
-        parts.append(data)
-    sock.close()
+    with sock:
+        while data := sock.recv(65536):
+            parts.append(data)
     return b"".join(parts)
 
 

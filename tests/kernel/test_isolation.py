@@ -85,7 +85,8 @@ def test_masked_and_read_only_paths(engine: Engine) -> None:
     code, out = engine.run(
         "sh",
         "-c",
-        "cat /proc/interrupts /proc/timer_list | wc -c; ls /sys/firmware | wc -l; echo x > /proc/sys/kernel/core_pattern",
+        "cat /proc/interrupts /proc/timer_list | wc -c; ls /sys/firmware | wc -l; "
+        "echo x > /proc/sys/kernel/core_pattern",
     )
     assert out.split()[:2] == ["0", "0"]
     assert code != 0

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -230,16 +231,26 @@ def test_binds_volumes_and_tmpfs(engine: Engine, tmp_path: Path) -> None:
     engine.ok("DELETE", "/volumes/vol1")
 
 
+def port_of(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def hear_once(listener: socket.socket) -> tuple[bytes, str]:
+    """Accept one connection, read a line, and close it: some versions of nc wait for that."""
+    listener.settimeout(30)
+    sock, peer = listener.accept()
+    with sock:
+        return sock.recv(100), peer[0]
+
+
 def test_the_bridge_reaches_the_host(engine: Engine) -> None:
     container = engine.running("sleep", "100", host={"NetworkMode": "bridge"})
     settings = engine.ok("GET", f"/containers/{container}/json")["NetworkSettings"]
-    listener = socket.create_server((settings["Gateway"], 0))
-    port = listener.getsockname()[1]
-    code, _ = engine.execute(container, "sh", "-c", f"echo hello | nc -w 2 {settings['Gateway']} {port}")
-    sock, peer = listener.accept()
-    assert (sock.recv(100), peer[0], code) == (b"hello\n", settings["IPAddress"], 0)
-    sock.close()
-    listener.close()
+    with socket.create_server((settings["Gateway"], 0)) as listener, ThreadPoolExecutor(1) as pool:
+        heard = pool.submit(hear_once, listener)
+        code, _ = engine.execute(container, "sh", "-c", f"echo hello | nc {settings['Gateway']} {port_of(listener)}")
+        assert (*heard.result(30), code) == (b"hello\n", settings["IPAddress"], 0)
     other = engine.running("sh", "-c", f"ping -c 1 -W 2 {settings['IPAddress']}", host={"NetworkMode": "bridge"})
     assert engine.ok("POST", f"/containers/{other}/wait")["StatusCode"] == 0
     for each in (container, other):
@@ -306,13 +317,12 @@ def test_requests_that_no_client_sends(engine: Engine) -> None:
         (b"GET /v1.10/info HTTP/1.1\r\n\r\n", 400),
         (b"\x00\xff\n\n", 400),
     ]:
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(10)
-        sock.connect(str(engine.socket))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            sock.sendall(raw)
-        assert sock.recv(12).split()[1] == str(status).encode(), raw[:60]
-        sock.close()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(str(engine.socket))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                sock.sendall(raw)
+            assert sock.recv(12).split()[1] == str(status).encode(), raw[:60]
     assert engine.answers()
 
 

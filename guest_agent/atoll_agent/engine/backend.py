@@ -1,4 +1,4 @@
-"""The engine as the server sees it: names in, JSON out. Each class is one noun; the work is done by the modules beside."""
+"""The engine as the server sees it: names in, JSON out. Each class is one noun; the modules beside do the work."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ContainerNoun:
             for container in self._containers.all()
             if (everything or container.running) and matches_container(container, filters)
         ]
-        rows = [container_row(container, self._bridge) for container in chosen[: limit or None]]
+        rows = [container_row(container, self._bridge) for container in chosen[: limit if limit > 0 else None]]
         if size:
             for row in rows:
                 row |= self._sizes(self._containers.get(row["Id"]))
@@ -218,6 +218,9 @@ class ImageNoun:
         """Rows of a list, newest first."""
         used = [container.image_id for container in self._containers.all()]
         rows = [image_row(image, self._images, used.count(image.id)) for image in self._images.list_images()]
+        if patterns := filters.get("reference"):
+            for row in rows:  # an image shows only the names that were asked for
+                row["RepoTags"] = [name for name in row["RepoTags"] if _matches_reference(name, patterns)]
         return [row for row in rows if _image_matches(row, filters)]
 
     def details(self, name: str) -> Json:
@@ -268,10 +271,7 @@ class ImageNoun:
 def _image_matches(row: Json, filters: dict[str, list[str]]) -> bool:
     for key, wanted in filters.items():
         if key == "reference":
-            names = row["RepoTags"]
-            if not any(
-                fnmatch.fnmatch(n, p) or fnmatch.fnmatch(n.rpartition(":")[0], p) for n in names for p in wanted
-            ):
+            if not row["RepoTags"]:
                 return False
         elif key == "dangling":
             if (wanted[0].lower() in ("1", "true")) == bool(row["RepoTags"]):
@@ -283,6 +283,12 @@ def _image_matches(row: Json, filters: dict[str, list[str]]) -> bool:
         else:
             raise invalid(f"invalid filter '{key}'")
     return True
+
+
+def _matches_reference(name: str, patterns: list[str]) -> bool:
+    """Whether a tag, or its repository, matches one of Docker's shell patterns."""
+    forms = (name, name.rpartition(":")[0])
+    return any(fnmatch.fnmatchcase(form, pattern) for form in forms for pattern in patterns)
 
 
 class VolumeNoun:

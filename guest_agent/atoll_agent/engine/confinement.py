@@ -1,7 +1,7 @@
 """What a container may do: its capabilities, its seccomp filter, and the parts of /proc and /sys it sees.
 
-The defaults are Docker's: fourteen capabilities, a list of allowed system calls with a few conditions, and masks for the
-files of the kernel that are not namespaced.
+The defaults are Docker's: fourteen capabilities, a list of allowed system calls with a few conditions, and masks for
+the files of the kernel that are not namespaced.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _add(filter_: libseccomp.Filter, rule: dict[str, Any], default: int) -> None
 
 
 class FilterCache:
-    """Compiled filters as files named by what they were compiled from; compiling takes a millisecond or, emulated, fifty."""
+    """Compiled filters as files named by what they were compiled from; compiling costs 1 ms, emulated 50."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -57,12 +57,13 @@ def check_request(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any],
     for where, names in ((config, _LISTS), (host, _HOST_LISTS)):
         _check_lists(where, names, str, "a list of strings")
     _check_lists(host, _HOST_OBJECT_LISTS, dict, "a list of objects")
-    for where, names in (
+    objects: tuple[tuple[dict[str, Any], tuple[str, ...]], ...] = (
         (config, ("Labels", "Volumes", "ExposedPorts", "Healthcheck")),
         (host, ("Tmpfs", "Sysctls", "LogConfig", "RestartPolicy", "PortBindings", "StorageOpt", "Annotations")),
-    ):
-        for name in names:
-            _object(where, name)
+    )
+    for fields, members in objects:
+        for name in members:
+            _object(fields, name)
     _check_values(config, host)
     endpoints = _object(networking, "EndpointsConfig")
     return config, host, endpoints

@@ -46,7 +46,7 @@ class Events:
                     self._listeners.remove(listener)
 
     def listen(self, since_ns: int | None, until_ns: int | None) -> Iterator[Event | None]:
-        """Past events from `since_ns` on, then new ones until `until_ns`; None now and then to look for a lost client."""
+        """Events since `since_ns`, then new ones until `until_ns`; None now and then to notice a lost client."""
         listener: queue.Queue[Event | None] = queue.Queue(QUEUE)
         with self._lock:
             past = list(self._past)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -249,7 +250,7 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
     """
     labels = container.config.get("Labels") or {}
     have = set(labels) | {f"{k}={v}" for k, v in labels.items()}
-    tests = {
+    tests: dict[str, Callable[[str], bool]] = {
         "id": lambda v: container.id.startswith(v),
         "name": lambda v: v.removeprefix("/") in container.name,
         "status": lambda v: container.state.status == v,

@@ -136,7 +136,8 @@ class Lifecycle:
         # The end may be known already; `on_end` waits for this lock.
         state.status, state.pid, state.boot = RUNNING, answer["pid"], self._boot
         state.started_ns, state.finished_ns, state.exit_code = answer["started_ns"], 0, 0
-        store.save_state(container)
+        # On disk before anybody hears of it: after a power cut it must show as ended with 255, not as never started.
+        store.save_state(container, durable=not container.auto_remove)
         with container.changed:
             container.changed.notify_all()
         self._events.publish("container", "start", container.id, attributes_of(container))

@@ -145,8 +145,7 @@ class RecordStore:
     def save_state(self, container: Container, *, durable: bool = False) -> None:
         """Write the state: one write.
 
-        A state is durable when it must outlive a power cut (an exit code); that something runs need not: after a power
-        cut it does not run any more.
+        A state is durable when it must outlive a power cut: that it was started, and its exit code.
         """
         write_json(self.directory(container.id) / "state.json", asdict(container.state), durable=durable)
 

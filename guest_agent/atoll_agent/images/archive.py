@@ -12,10 +12,11 @@ import json
 import lzma
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ..api.errors import AgentError, Kind, invalid
 
@@ -43,7 +44,7 @@ class ArchivedImage:
 def open_compressed(source: IO[bytes], head: bytes) -> IO[bytes]:
     """Wrap a stream so that it reads decompressed; `head` is its first bytes, which it must still deliver."""
     if head.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=source)
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=source))
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(source)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
@@ -56,13 +57,12 @@ def _open_zstd(source: IO[bytes]) -> IO[bytes]:
         from backports import zstd
     except ImportError:
         try:
-            import zstandard
+            import zstandard  # type: ignore[import-not-found,unused-ignore]
         except ImportError as error:
             raise AgentError(Kind.NOT_IMPLEMENTED, "zstd layers need python3-zstandard on this system") from error
         reader: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(source)
         return reader
-    opened: IO[bytes] = zstd.ZstdFile(source)
-    return opened
+    return cast("IO[bytes]", zstd.ZstdFile(source))
 
 
 def unpack_archive(source: IO[bytes], staging: Path) -> list[ArchivedImage]:
@@ -80,8 +80,8 @@ def unpack_archive(source: IO[bytes], staging: Path) -> list[ArchivedImage]:
         with tarfile.open(fileobj=source, mode="r|") as archive:
             for entry in archive:
                 _stage(archive, entry, staging, files, links)
-                archive.members.clear()
-    except (tarfile.TarError, EOFError, ValueError, lzma.LZMAError, gzip.BadGzipFile) as error:
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
+    except (tarfile.TarError, EOFError, ValueError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise invalid(f"not an image archive: {error}") from error
     for name, target in links.items():
         if target in files:

@@ -43,7 +43,8 @@ def extract_layer(source: IO[bytes], root: int, *, whiteouts: bool = True) -> in
         with tarfile.open(fileobj=source, mode="r|", errors="surrogateescape", tarinfo=tarfile.TarInfo) as archive:
             for entry in archive:
                 worker.add(archive, entry)
-                archive.members.clear()  # tarfile keeps every header it has seen; a layer may have a million
+                # tarfile keeps every header it has seen; a layer may have a million.
+                archive.members.clear()  # type: ignore[attr-defined]
     except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
         raise invalid(f"layer is not a valid tar archive: {error}") from error
     finally:

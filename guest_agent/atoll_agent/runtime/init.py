@@ -1,8 +1,8 @@
 """The first instructions of a container: from a fresh clone of the supervisor to the exec of its program.
 
 Runs inside the new namespaces, as the single thread of a forked Python. Nothing is imported and no program is started
-after the root has changed. On failure `Failed` goes to the supervisor on the status socket; success closes the socket by
-exec. A terminal's master side travels the same way.
+once the root has changed. On failure `Failed` goes to the supervisor on the status socket; success closes the socket
+by exec. A terminal's master side travels the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import termios
 from typing import NoReturn
 
-from ..linux import capabilities, links, mounts, processes, seccomp
+from ..linux import capabilities, links, mounts, processes, seccomp, syscalls
 from ..linux.netlink import Netlink
 from ..linux.paths import make_directories, open_in_root
 from . import rootfs
@@ -113,8 +113,7 @@ def _build_world(spec: ContainerSpec, stage: Stage) -> int:
 
 
 def _set_domain_name(name: str) -> None:
-    from_libc = processes.libc.setdomainname
-    processes.check(from_libc(name.encode(), len(name)), name)
+    syscalls.check(syscalls.libc.setdomainname(name.encode(), len(name)), name)
 
 
 def _finish_root(spec: ContainerSpec, root: int, stage: Stage) -> None:

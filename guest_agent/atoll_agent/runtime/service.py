@@ -1,4 +1,4 @@
-"""Running supervisor and agent together: the supervisor starts the agent, restarts it when it dies, and ends it last."""
+"""Running supervisor and agent together: the supervisor starts the agent, restarts it if it dies, and ends it last."""
 
 from __future__ import annotations
 

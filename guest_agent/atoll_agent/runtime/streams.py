@@ -12,6 +12,8 @@ import os
 import select
 import socket
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 from .log_file import LogFile
 from .loop import HANGUP, READ, WRITE, Loop
@@ -147,8 +149,9 @@ class Client:
 class Streams:
     """The hub of one process's streams."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, on_idle: Callable[[], None] = lambda: None) -> None:
         self.loop = loop
+        self._on_idle = on_idle
         self._clients: list[Client] = []
         self._outputs: dict[int, int] = {}
         self._stdin = -1
@@ -184,7 +187,10 @@ class Streams:
 
     def _resume(self) -> None:
         for descriptor in self._outputs:
-            self.loop.watch(descriptor, READ, lambda events, d=descriptor: self._on_output(d))  # type: ignore[misc]
+            self.loop.watch(descriptor, READ, partial(self._on_ready, descriptor))
+
+    def _on_ready(self, descriptor: int, events: int) -> None:
+        self._on_output(descriptor)
 
     def _on_output(self, descriptor: int) -> bool:
         """Pass one read on; False when there was nothing."""
@@ -232,6 +238,7 @@ class Streams:
         self._stdin_ending = False
         for client in list(self._clients):
             client.end()
+        self._check_idle()
 
     # -- the clients' side -------------------------------------------------------------------
 
@@ -257,6 +264,11 @@ class Streams:
         if client in self._clients:
             self._clients.remove(client)
         self.client_drained()
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self.idle:
+            self._on_idle()
 
     def client_drained(self) -> None:
         """A client read something: go on when no queue is full."""
@@ -266,8 +278,8 @@ class Streams:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is connected at either end."""
-        return not self._started and not self._clients
+        """Whether nothing is connected at either end, and no input waits for a start."""
+        return not (self._started or self._clients or self._stdin_queue or self._stdin_ending)
 
     def close(self) -> None:
         """Drop every client (the process will never start)."""

@@ -63,6 +63,7 @@ class Supervisor:
         self._by_key: dict[str, Process] = {}
         self._streams: dict[str, Streams] = {}
         self._ended: dict[str, Message] = {}
+        self._unrecorded: dict[str, Process] = {}
         self._watchers: list[Connection] = []
         self._filters = launch.Filters()
         self.on_child: Callable[[int, int], None] = lambda pid, status: None
@@ -126,8 +127,13 @@ class Supervisor:
 
     def _streams_of(self, key: str) -> Streams:
         if key not in self._streams:
-            self._streams[key] = Streams(self.loop)
+            self._streams[key] = Streams(self.loop, lambda: self._drop_streams(key))
         return self._streams[key]
+
+    def _drop_streams(self, key: str) -> None:
+        """Nobody holds either end any more."""
+        if key not in self._by_key and key not in self._unrecorded:
+            self._streams.pop(key, None)
 
     def _do_attach(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
         if not descriptors:
@@ -188,10 +194,13 @@ class Supervisor:
 
     def _do_ended(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
         self._ended.pop(message["key"], None)
-        streams = self._streams.get(message["key"])
-        if streams and streams.idle:
-            del self._streams[message["key"]]
+        self._finish_exec(message["key"])
         return {"ok": True}
+
+    def _finish_exec(self, key: str) -> None:
+        process = self._unrecorded.pop(key, None)
+        if process is not None:
+            process.streams.finish()
 
     def _do_shutdown(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
         self.loop.call_later(0, lambda: self.on_shutdown(float(message["timeout_s"])))
@@ -201,6 +210,9 @@ class Supervisor:
         """A connection closed."""
         if connection in self._watchers:
             self._watchers.remove(connection)
+        if not self._watchers:
+            for key in list(self._unrecorded):
+                self._finish_exec(key)
 
     # -- what processes report ---------------------------------------------------------------
 
@@ -274,7 +286,6 @@ class Supervisor:
         if process.failure is not None:
             self._fail(process)
         else:
-            process.streams.finish()
             out_of_memory = self._oom_killed(process)
             end = {
                 "event": "ended", "key": process.key, "container": process.container, "exec": process.is_exec,
@@ -282,6 +293,11 @@ class Supervisor:
                 "pid": process.pid,
             }  # fmt: skip
             self._ended[process.key] = end
+            # Who reads an exec to its end asks for its exit code next: its streams end once the agent knows it.
+            if process.is_exec and self._watchers:
+                self._unrecorded[process.key] = process
+            else:
+                process.streams.finish()
             for watcher in list(self._watchers):
                 watcher.send(end)
         if process.cgroup:

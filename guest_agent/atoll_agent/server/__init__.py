@@ -1,1 +1,1 @@
-"""The Docker Engine API over HTTP/1.1: reading requests, finding the handler, writing answers, handing connections over."""
+"""The Docker Engine API over HTTP/1.1: requests read, handlers found, answers written, connections handed over."""

@@ -268,7 +268,8 @@ def start_service(service: str, sock: socket.socket, server: Server) -> None:
 
 def _start_ssh(sock: socket.socket) -> None:
     command = ["/usr/sbin/dropbear", "-i", "-E", "-s", "-r", f"{SSH_DIRECTORY}/host_key", "-D", SSH_DIRECTORY]
-    process = subprocess.Popen(command, stdin=sock, stdout=sock, stderr=subprocess.DEVNULL, start_new_session=True)
+    end = sock.fileno()
+    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True)
     sock.close()
     threading.Thread(target=process.wait, daemon=True).start()
 

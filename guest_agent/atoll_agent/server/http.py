@@ -254,7 +254,7 @@ def read_request(reader: Reader) -> Request | None:
 
 def _read_headers(reader: Reader) -> dict[str, str]:
     headers: dict[str, str] = {}
-    total = 0
+    count = total = 0
     while True:
         try:
             line = reader.line(MAX_LINE)
@@ -262,8 +262,8 @@ def _read_headers(reader: Reader) -> dict[str, str]:
             raise invalid("request ended early") from None
         if not line:
             return headers
-        total += len(line)
-        if len(headers) >= MAX_HEADERS or total > MAX_HEADER_BYTES:
+        count, total = count + 1, total + len(line)
+        if count > MAX_HEADERS or total > MAX_HEADER_BYTES:
             raise AgentError(Kind.HEADERS_TOO_LARGE, "request has too many headers")
         name, colon, value = line.decode("latin-1").partition(":")
         if not colon or not name or not set(name) <= _TOKEN:

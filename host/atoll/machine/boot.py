@@ -95,7 +95,7 @@ async def attempt(plan: QemuPlan, accelerator: str, log_file: IO[bytes]) -> Runn
 
 
 async def _open(channel: Channel) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if channel.kind == "unix":
+    if sys.platform != "win32" and channel.kind == "unix":
         return await asyncio.open_unix_connection(channel.address)
     return await asyncio.open_connection("127.0.0.1", int(channel.address))
 

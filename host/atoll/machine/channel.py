@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import select
+import sys
 
 from atoll_agent.api.mux import NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready, Writable
 
@@ -160,7 +161,7 @@ class HostChannel:
         Nothing tells: a socket that is half-closed stays readable for ever, so it is asked once a second, and only on
         systems that can tell the two apart.
         """
-        if not hasattr(select, "poll"):
+        if sys.platform == "win32":
             await stream.gone.wait()
             return
         sock = stream.writer.get_extra_info("socket")

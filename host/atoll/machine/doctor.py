@@ -176,7 +176,7 @@ def check_native() -> Finding:
     import ctypes
 
     missing = []
-    if os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0:
         missing.append("root")
     try:
         ctypes.CDLL("libseccomp.so.2")

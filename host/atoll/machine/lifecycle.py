@@ -204,7 +204,8 @@ def _start_native(machine: Machine) -> Endpoint:
             raise BootError("the engine did not start", f"see {machine.file('console.log')}", machine.console_tail())
         time.sleep(WAIT_S)
     endpoint = Endpoint("unix", str(path))
-    machine.write_state(KeeperState(RUNNING, pid, mark, tuple(endpoint), accelerator="none", reason="native driver"))
+    address = (endpoint.kind, endpoint.address, endpoint.token)
+    machine.write_state(KeeperState(RUNNING, pid, mark, address, accelerator="none", reason="native driver"))
     return endpoint
 
 
@@ -215,7 +216,7 @@ def _ensure_base_image(endpoint: Endpoint, machine: Machine, say: Say) -> None:
 
     engine = Engine(endpoint)
     try:
-        if any("atoll/base:latest" in row["RepoTags"] for row in engine.images.list()):
+        if any("atoll/base:latest" in (row["RepoTags"] or ()) for row in engine.images.list()):
             return
         arch = machine.config.arch
         archive = image_directory(arch) / "base.tar"

@@ -1,8 +1,8 @@
 """Which accelerator works: proved by starting the machine with it, remembered with its reason.
 
-Asking is not enough. /dev/kvm may exist, open and answer every question, and still abort QEMU or leave the guest hanging
-before its first instruction. So the candidates are tried in order with the real command line; the first whose guest
-gives a sign of life wins, and what was found is kept for as long as everything it depends on stays the same.
+Asking is not enough. /dev/kvm may exist, open and answer every question, and still abort QEMU or leave the guest
+hanging before its first instruction. So the candidates are tried in order with the real command line; the first whose
+guest gives a sign of life wins, and what was found is kept for as long as everything it depends on stays the same.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class Monitor:
     async def _listen(self) -> None:
         with self._client.listener() as listener:
             async for event in listener:
-                self._on_event(str(event["event"]), dict(event.get("data", {})))
+                data = event.get("data")
+                self._on_event(str(event["event"]), data if isinstance(data, dict) else {})
 
     async def execute(self, command: str, **arguments: Any) -> Any:
         """Execute a command.

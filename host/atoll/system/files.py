@@ -22,4 +22,4 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             beside.unlink()
         raise
     os.close(descriptor)
-    os.replace(beside, path)
+    beside.replace(path)

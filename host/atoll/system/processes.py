@@ -1,4 +1,4 @@
-"""Processes on each operating system: starting one that outlives us, telling whether one is still the same, ending one."""
+"""Processes on each operating system: starting one that outlives us, telling whether one is the same, ending one."""
 
 from __future__ import annotations
 
