@@ -294,6 +294,16 @@ def test_nothing_leaks(fresh_engine: Engine) -> None:
     wait_for(lambda: traces() <= before, "everything to be given back")
 
 
+def test_the_end_of_the_engine_asks_containers_in_their_own_way(fresh_engine: Engine) -> None:
+    engine = fresh_engine
+    script = "trap 'exit 7' USR1; echo ready; while :; do sleep 0.02; done"
+    polite = engine.running("sh", "-c", script, StopSignal="SIGUSR1")
+    wait_for(lambda: "ready" in engine.output(polite), "the trap")
+    engine.stop()
+    engine.start()
+    assert engine.ok("GET", f"/containers/{polite}/json")["State"]["ExitCode"] == 7
+
+
 def test_a_record_cut_off_in_a_write_is_set_aside(fresh_engine: Engine) -> None:
     engine = fresh_engine
     good, bad = engine.create("true", name="good"), engine.create("true", name="bad")

@@ -28,9 +28,10 @@ from .inspect import (
     matches_container,
     parse_time,
 )
-from .lifecycle import Lifecycle, Waiter, parse_signal
+from .lifecycle import Lifecycle, Waiter
 from .logs import read_log
 from .records import Container
+from .signals import parse_signal
 from .supervision import Supervision
 from .system import Identity, describe_info, describe_version
 

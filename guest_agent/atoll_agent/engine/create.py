@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api.errors import AgentError, Kind, invalid
 from ..images.store import Image
+from .signals import parse_signal
 
 DEFAULT_SHM_BYTES = 64 << 20
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -113,6 +114,8 @@ def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
         raise invalid(f"Invalid value {adjustment}, range for oom score adj is [-1000, 1000]")
     if (host.get("ShmSize") or 0) < 0:
         raise invalid("SHM size can not be less than 0")
+    if config.get("StopSignal"):
+        parse_signal(config["StopSignal"])
     _check_supported(config, host)
 
 

@@ -20,6 +20,7 @@ from .etc_files import write_etc_files
 from .events import Events
 from .plan import plan_container
 from .records import CREATED, EXITED, RUNNING, Container
+from .signals import DEFAULT_STOP_SIGNAL, parse_signal
 from .supervision import StartFailed, Supervision
 
 log = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ class Lifecycle:
         ended = container.runs_ended
         container.state.manually_stopped = True
         try:
-            self.kill(container, parse_signal(signal_text or container.config.get("StopSignal") or "SIGTERM"))
+            self.kill(container, parse_signal(signal_text or container.config.get("StopSignal") or DEFAULT_STOP_SIGNAL))
             if not self._wait_for_end(container, ended, None if timeout_s < 0 else timeout_s):
                 self.kill(container, signal.SIGKILL)
                 if not self._wait_for_end(container, ended, KILL_GRACE_S):
@@ -295,24 +296,6 @@ class Waiter:
         if self._condition == "next-exit":
             return container.runs_ended != self._ended or container.removed
         return not container.running
-
-
-def parse_signal(text: str) -> int:
-    """`SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`.
-
-    Raises:
-        AgentError: unknown.
-    """
-    plain = str(text).strip().upper()
-    if plain.isascii() and plain.isdigit() and 0 < int(plain) <= 64:
-        return int(plain)
-    plain = plain.removeprefix("SIG")
-    base, plus, offset = plain.partition("+")
-    try:
-        number = int(signal.Signals[f"SIG{base}"])
-        return number + (int(offset) if plus else 0)
-    except (KeyError, ValueError):
-        raise invalid(f"invalid signal: {str(text)[:40]}") from None
 
 
 NOT_EXECUTABLE, NOT_FOUND_CODE, ENGINE_FAILED = 126, 127, 128

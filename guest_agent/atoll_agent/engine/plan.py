@@ -24,6 +24,7 @@ from .confinement import FilterCache
 from .create import DEFAULT_PATH, command_of
 from .mounts import plan_asked, plan_standard
 from .records import Container
+from .signals import DEFAULT_STOP_SIGNAL, parse_signal
 
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
 _HOST_MODES = (
@@ -274,6 +275,7 @@ def plan_container(
         "upper": str(overlay / "upper"),
         "work": str(overlay / "work"),
         "volatile": container.auto_remove,
+        "stop_signal": parse_signal(container.config.get("StopSignal") or DEFAULT_STOP_SIGNAL),
         "mount_point": str(mount_point),
         "read_only": bool(host.get("ReadonlyRootfs")),
         "namespaces": namespaces,

@@ -88,14 +88,14 @@ class Service:
         if self._ending:
             return
         self._ending = True
-        self.supervisor.kill_all(signal.SIGTERM)
+        self.supervisor.end_containers(force=False)
         self._await_containers(time.monotonic() + timeout_s, killed=False)
 
     def _await_containers(self, deadline: float, *, killed: bool) -> None:
         """Wait for the containers, then for the agent to have recorded their ends, then end the agent."""
         if self.supervisor.busy and (not killed or time.monotonic() < deadline):
             if not killed and time.monotonic() >= deadline:
-                self.supervisor.kill_all(signal.SIGKILL)
+                self.supervisor.end_containers(force=True)
                 killed, deadline = True, time.monotonic() + AGENT_END_S
             self.loop.call_later(TICK_S, lambda: self._await_containers(deadline, killed=killed))
             return

@@ -161,6 +161,7 @@ class ContainerSpec(TypedDict):
         upper: writable directory of the overlay.
         work: overlay's work directory, on the same file system.
         volatile: skip syncing the writable layer, for containers that are removed when they end.
+        stop_signal: what asks it to end when the engine is shut down.
         mount_point: an empty directory of the engine on which the root is assembled, in the container's namespace.
         read_only: whether the root is remounted read-only at the end.
         namespaces: names of the namespaces it gets of its own: `mnt pid net ipc uts cgroup`.
@@ -182,6 +183,7 @@ class ContainerSpec(TypedDict):
     upper: str
     work: str
     volatile: bool
+    stop_signal: int
     mount_point: str
     read_only: bool
     namespaces: list[str]

@@ -44,6 +44,7 @@ class Process:
     answer: Callable[[Message], None]
     status: socket.socket
     launched: launch.Launched
+    stop_signal: int
     process: ProcessSpec
     log: LogSpec | None
     terminal: int = -1
@@ -99,7 +100,7 @@ class Supervisor:
         self._adopt(
             Process(
                 key, key, launched.pid, self._streams_of(key), spec["cgroup"]["path"], spec["namespaces"], False,
-                connection.send, launched.status, launched, spec["process"], spec["log"],
+                connection.send, launched.status, launched, spec["stop_signal"], spec["process"], spec["log"],
             )
         )  # fmt: skip
         return None
@@ -114,7 +115,7 @@ class Supervisor:
         self._adopt(
             Process(
                 key, container.key, launched.pid, self._streams_of(key), "", [], True,
-                connection.send, launched.status, launched, process, None,
+                connection.send, launched.status, launched, 0, process, None,
             )
         )  # fmt: skip
         return None
@@ -340,13 +341,12 @@ class Supervisor:
         """Whether a process runs, or has ended and the agent does not know it."""
         return bool(self._by_key or self._ended)
 
-    def kill_all(self, number: int) -> int:
-        """Signal every container's first process; returns how many there are."""
-        containers = [p for p in self._by_key.values() if not p.is_exec]
-        for process in containers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-        return len(containers)
+    def end_containers(self, *, force: bool) -> None:
+        """Ask every container's first process to end with the signal it wants, or kill it."""
+        for process in self._by_key.values():
+            if not process.is_exec:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL if force else process.stop_signal)
 
 
 class Connection:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -50,10 +50,16 @@ def choose_channels(sockets: Path) -> tuple[Channel, Channel]:
     return Channel("unix", str(sockets / "monitor.sock")), Channel("unix", str(sockets / "wire.sock"))
 
 
-async def attempt(plan: QemuPlan, accelerator: str, log_file: IO[bytes]) -> Running:
+async def attempt(
+    plan: QemuPlan, accelerator: str, log_file: IO[bytes], on_process: Callable[[int], None] = lambda pid: None
+) -> Running:
     """Boot with one accelerator.
 
+    Arguments:
+        on_process: told QEMU's process id as soon as there is one.
+
     Raises:
+        GuestDied: QEMU ended after the guest had been started.
         BootError: with what did not happen; nothing of the attempt is left.
     """
     plan = replace(plan, accelerator=accelerator)
@@ -63,6 +69,7 @@ async def attempt(plan: QemuPlan, accelerator: str, log_file: IO[bytes]) -> Runn
     process = await asyncio.create_subprocess_exec(
         *build_argv(plan), stdin=asyncio.subprocess.DEVNULL, stdout=log_file, stderr=log_file
     )
+    on_process(process.pid)
     port_open = asyncio.Event()
     running: Running | None = None
 

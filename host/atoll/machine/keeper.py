@@ -15,20 +15,25 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..config import host_architecture
 from ..errors import BootError, HostError
 from ..qemu.argv import Channel, QemuPlan
+from ..system.files import write_whole
 from ..system.locks import FileLock
 from ..system.processes import start_mark
 from . import boot, proof
 from .listeners import listen, listen_loopback
+from .readiness import GuestDied
 from .store import FAILED, RUNNING, STARTING, KeeperState, Machine
 
 log = logging.getLogger("atoll.keeper")
 SESSION_WAIT_S = 10.0
 SHUTDOWN_ANSWER_S = 5.0
+CONTAINERS_S = 10.0
+"""How long containers may take to end by themselves; `docker stop` gives them as much."""
+
 QUIT_S = 5.0
 
 
@@ -48,6 +53,7 @@ class Keeper:
         self._machine = machine
         self._plan, self._conditions = load_plan(machine.file("boot.json"))
         self._running: boot.Running | None = None
+        self._booting: asyncio.Future[boot.Running] | None = None
         self._verdict = proof.Verdict("")
         self._servers: list[asyncio.AbstractServer] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,8 +69,15 @@ class Keeper:
             with contextlib.suppress(NotImplementedError):  # Windows
                 asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
         try:
-            self._running = await self._boot()
+            await self._serve_control()
+            self._booting = asyncio.ensure_future(self._boot())
+            self._running = await self._booting
             await self._serve()
+        except asyncio.CancelledError:
+            log.info("stopped while starting")
+            self._machine.clear_state()
+            await self._end()
+            return
         except HostError as error:
             log.error("%s", error)
             tail = self._machine.console_tail()
@@ -93,7 +106,7 @@ class Keeper:
         with self._machine.file("keeper.log").open("ab") as log_file:
             for name in names:
                 try:
-                    running = await boot.attempt(self._plan, name, log_file)
+                    running = await self._attempt(name, log_file)
                 except BootError as failed:
                     log.warning("%s: %s", name, failed.message)
                     rejected.append((name, f"{failed.message}{self._last_words()}"))
@@ -111,6 +124,21 @@ class Keeper:
             f"see `atoll machine logs {self._machine.name}` and `atoll doctor`",
         ) from BootError(tail)
 
+    async def _attempt(self, name: str, log_file: IO[bytes]) -> boot.Running:
+        try:
+            return await boot.attempt(self._plan, name, log_file, self._note_process)
+        except GuestDied as died:
+            if name != "tcg":
+                raise
+            # About one emulated boot in a dozen with two processors panics under QEMU 7: the kernel patches its own
+            # code while the other processor runs it. The next one comes up.
+            log.warning("%s; once more. The console's last lines:\n%s", died.message, self._machine.console_tail())
+            return await boot.attempt(self._plan, name, log_file, self._note_process)
+
+    def _note_process(self, pid: int) -> None:
+        """Whoever finds this keeper killed must find its QEMU too."""
+        self._machine.write_state(self._state(STARTING, qemu_pid=pid, qemu_mark=start_mark(pid)))
+
     def _last_words(self) -> str:
         """What QEMU said before it died, in short."""
         try:
@@ -122,14 +150,17 @@ class Keeper:
 
     # -- serving -----------------------------------------------------------------------------
 
+    async def _serve_control(self) -> None:
+        control, endpoint = await listen(self._machine.sockets / "control.sock", self._control)
+        self._servers.append(control)
+        write_whole(self._machine.file("control.json"), json.dumps(list(endpoint)).encode())
+
     async def _serve(self) -> None:
         assert self._running
         sockets = self._machine.sockets
         api, endpoint = await listen(sockets / "docker.sock", lambda r, w: self._join("api", r, w))
         ssh, port = await listen_loopback(lambda r, w: self._join("ssh", r, w))
-        control, control_endpoint = await listen(sockets / "control.sock", self._control)
-        self._servers = [api, ssh, control]
-        self._machine.file("control.json").write_text(json.dumps(list(control_endpoint)))
+        self._servers += [api, ssh]
         self._machine.write_state(
             self._state(
                 RUNNING,
@@ -148,13 +179,11 @@ class Keeper:
             await self._running.channel.serve(service, reader, writer, SESSION_WAIT_S)
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One JSON line asks, one answers: `{"op": "stop", "timeout_s": 10}`, `{"op": "kill"}`, `{"op": "status"}`."""
+        """One JSON line asks, one answers: `{"op": "stop", "timeout_s": 10}`, `{"op": "status"}`."""
         try:
             message = json.loads(await reader.readline())
             if message["op"] == "stop":
                 await self.stop(float(message["timeout_s"]))
-            elif message["op"] == "kill":
-                await self._kill()
             writer.write(json.dumps({"ok": True, "pid": os.getpid()}).encode() + b"\n")
             await writer.drain()
         except (ValueError, KeyError, TypeError, OSError) as error:
@@ -165,13 +194,16 @@ class Keeper:
     # -- ending ------------------------------------------------------------------------------
 
     async def stop(self, timeout_s: float) -> None:
-        """Have the agent end everything and power off; insist after a deadline."""
-        if self._running is None or self._stopping.is_set():
-            await self._stopping.wait()
+        """Have the agent end everything and power off; insist after a deadline. While it boots: give the boot up."""
+        if self._running is None:
+            if self._booting:
+                self._booting.cancel()
+            return
+        if self._stopping.is_set():
             return
         process = self._running.process
         try:
-            body = json.dumps({"timeout_s": max(0.0, timeout_s - QUIT_S)}).encode()
+            body = json.dumps({"timeout_s": max(0.0, min(CONTAINERS_S, timeout_s - QUIT_S))}).encode()
             asking = boot.request(self._running.channel, "POST", "/atoll/shutdown", body)
             await asyncio.wait_for(asking, SHUTDOWN_ANSWER_S)
             await asyncio.wait_for(process.wait(), timeout_s)

@@ -172,6 +172,8 @@ def _await_keeper(machine: Machine, pid: int) -> Endpoint:
             state = machine.read_state()
             if state and state.pid == pid and state.status == FAILED:
                 raise BootError(state.error, state.hint, state.console)
+            if state is None:
+                raise BootError(f"machine {machine.name} was stopped while it was starting")
             raise BootError(f"the keeper of machine {machine.name} ended", f"see {machine.file('keeper.log')}")
         time.sleep(WAIT_S)
     end(pid)

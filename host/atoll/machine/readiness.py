@@ -10,6 +10,10 @@ from typing import Any
 from ..errors import BootError
 
 
+class GuestDied(BootError):
+    """QEMU ended while it was waited for."""
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One condition.
@@ -32,7 +36,8 @@ async def meet(requirements: Sequence[Requirement], death: Coroutine[Any, Any, s
         death: ends, with the reason, when waiting has become useless.
 
     Raises:
-        BootError: a deadline passed, or death came first.
+        GuestDied: death came first.
+        BootError: a deadline passed.
     """
     dying = asyncio.ensure_future(death)
     try:
@@ -46,7 +51,7 @@ async def meet(requirements: Sequence[Requirement], death: Coroutine[Any, Any, s
                 continue
             waiting.cancel()
             if dying in done:
-                raise BootError(f"{dying.result()} before {requirement.name}")
+                raise GuestDied(f"{dying.result()} before {requirement.name}")
             raise BootError(f"{requirement.deadline_s:.0f} s passed before {requirement.name}")
     finally:
         dying.cancel()

@@ -1,7 +1,7 @@
 """A QEMU for tests: speaks QMP and plays the guest at the other end of the wire, as its first argument's file tells.
 
 The file named by FAKE_QEMU holds JSON: {"kvm": "abort", "tcg": "ok", ...}; a behaviour is `ok`, `abort` (end at once),
-`hang` (answer the monitor, never boot) or `old` (tell a version that is too old).
+`hang` (answer the monitor, never boot) or `panic-once` (end after the start, the first time).
 """
 
 from __future__ import annotations
@@ -94,6 +94,15 @@ def commands(monitor: socket.socket) -> Iterator[dict[str, Any]]:
             yield command
 
 
+def panicked() -> bool:
+    """Whether this was called before."""
+    try:
+        Path(os.environ["FAKE_QEMU"]).with_name("panicked").touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
 def main() -> None:
     words = sys.argv[1:]
     if words == ["--version"]:
@@ -116,7 +125,9 @@ def main() -> None:
     say({"QMP": {"version": {"qemu": {"major": 8, "minor": 2, "micro": 0}, "package": ""}, "capabilities": []}})
     for command in commands(monitor):
         say({"return": {}, "id": command.get("id")})
-        if command["execute"] == "cont" and behaviour == "ok":
+        if command["execute"] == "cont" and behaviour == "panic-once" and not panicked():
+            os._exit(0)
+        if command["execute"] == "cont" and behaviour in ("ok", "panic-once"):
             wire = wire_server.accept()[0]
             threading.Thread(target=Guest(wire).play, daemon=True).start()
             stamp = {"seconds": 0, "microseconds": 0}

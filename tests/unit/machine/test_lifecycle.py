@@ -9,7 +9,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,13 @@ def ask(endpoint: Endpoint, data: bytes) -> bytes:
         out += piece
     sock.close()
     return out
+
+
+def wait_until(condition: Callable[[], bool], deadline_s: float = 30) -> None:
+    deadline, pause = time.monotonic() + deadline_s, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
 
 
 def state_of(name: str) -> dict[str, object]:
@@ -177,6 +186,46 @@ def test_a_killed_keeper_leaves_no_qemu_behind() -> None:
     lifecycle.start(machine)
     assert not is_alive(int(str(state["qemu_pid"])), str(state["qemu_mark"]))
     assert machine.status == "running"
+
+
+def test_an_emulated_guest_that_dies_is_booted_once_more(lab: Lab) -> None:
+    lab.behave(kvm="abort", tcg="panic-once")
+    machine = lifecycle.make("default")
+    lifecycle.start(machine)
+    assert machine.status == "running"
+    assert "the last line of the console" in machine.file("keeper.log").read_text()
+
+
+def test_a_machine_is_stopped_while_it_starts(lab: Lab) -> None:
+    lab.behave(kvm="abort", tcg="hang")
+    machine = lifecycle.make("default")
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(lifecycle.start, machine)
+        wait_until(lambda: (state := machine.read_state()) is not None and state.qemu_pid != 0)
+        state = machine.read_state()
+        assert state is not None
+        assert lifecycle.stop(machine, 5)
+        with pytest.raises(BootError, match="was stopped while it was starting"):
+            starting.result(30)
+    assert machine.status == "stopped"
+    assert not is_alive(state.pid, state.mark)
+    assert not is_alive(state.qemu_pid, state.qemu_mark)
+
+
+def test_a_keeper_killed_while_it_starts_leaves_no_qemu_behind(lab: Lab) -> None:
+    lab.behave(kvm="abort", tcg="hang")
+    machine = lifecycle.make("default")
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(lifecycle.start, machine)
+        wait_until(lambda: (state := machine.read_state()) is not None and state.qemu_pid != 0)
+        state = machine.read_state()
+        assert state is not None
+        os.kill(state.pid, signal.SIGKILL)
+        with pytest.raises(BootError, match="the keeper of machine default ended"):
+            starting.result(30)
+    lab.behave(kvm="abort", tcg="ok")
+    lifecycle.start(machine)
+    assert not is_alive(state.qemu_pid, state.qemu_mark)
 
 
 @pytest.mark.usefixtures("lab")
