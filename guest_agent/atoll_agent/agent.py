@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cgroups.hierarchy import find_hierarchy
-from .engine import backend
 from .engine.confinement import FilterCache
 from .engine.containers import Containers
 from .engine.events import Events
 from .engine.execs import Execs
 from .engine.lifecycle import Lifecycle
+from .engine.nouns.containers import ContainerNoun
+from .engine.nouns.execs import ExecNoun, StreamNoun
+from .engine.nouns.images import ImageNoun
+from .engine.nouns.system import SystemNoun, VolumeNoun
 from .engine.records import RecordStore
 from .engine.supervision import Supervision
 from .engine.system import Identity
@@ -97,13 +100,13 @@ def run_agent(settings: Settings) -> None:
     identity = Identity(
         _engine_id(settings.data_root), os.uname().nodename, settings.machine, settings.accelerator, settings.data_root
     )
-    streams = backend.StreamNoun(supervision)
+    streams = StreamNoun(supervision)
     tables = (
-        SystemRoutes(backend.SystemNoun(identity, containers, events, supervision)),
-        ContainerRoutes(backend.ContainerNoun(containers, lifecycle, supervision, bridge), streams),
-        ExecRoutes(backend.ExecNoun(execs, containers, supervision), streams),
-        ImageRoutes(backend.ImageNoun(images, containers, events)),
-        VolumeRoutes(backend.VolumeNoun(volumes, containers)),
+        SystemRoutes(SystemNoun(identity, containers, events, supervision)),
+        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, bridge), streams),
+        ExecRoutes(ExecNoun(execs, containers, supervision), streams),
+        ImageRoutes(ImageNoun(images, containers, events)),
+        VolumeRoutes(VolumeNoun(volumes, containers)),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
     for path in settings.sockets:

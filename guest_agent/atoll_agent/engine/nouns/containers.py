@@ -1,0 +1,166 @@
+"""Containers by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...api.errors import AgentError, Kind, conflict
+from ...api.types import Attachable, LogQuery
+from ...network.bridge import BridgeNetwork
+from ..containers import Containers
+from ..inspect import container_details, container_row, matches_container
+from ..lifecycle import Lifecycle, Waiter
+from ..logs import read_log
+from ..processes import describe_process
+from ..records import Container
+from ..signals import parse_signal
+from ..supervision import Supervision
+
+Json = dict[str, Any]
+
+
+class ContainerNoun:
+    """Containers by name."""
+
+    def __init__(
+        self, containers: Containers, lifecycle: Lifecycle, supervision: Supervision, bridge: BridgeNetwork
+    ) -> None:
+        self._containers, self._lifecycle = containers, lifecycle
+        self._supervision, self._bridge = supervision, bridge
+
+    def create(self, body: Json, name: str, platform: str) -> Json:
+        """Make one; `{"Id", "Warnings"}`."""
+        made = self._containers.create(body, name, platform)
+        return {"Id": made.container.id, "Warnings": made.warnings}
+
+    def rows(self, *, everything: bool, limit: int, filters: dict[str, list[str]], size: bool) -> list[Json]:
+        """Rows of a list, newest first."""
+        everything = everything or limit > 0 or bool({"status", "exited"} & set(filters))
+        chosen = [
+            container
+            for container in self._containers.all()
+            if (everything or container.running) and matches_container(container, filters)
+        ]
+        rows = [container_row(container, self._bridge) for container in chosen[: limit if limit > 0 else None]]
+        if size:
+            for row in rows:
+                row |= self._sizes(self._containers.get(row["Id"]))
+        return rows
+
+    def _sizes(self, container: Container) -> Json:
+        own = tree_size(self._containers.store.overlay(container.id) / "upper")
+        image = self._containers.images.find(container.image_id)
+        return {"SizeRw": own, "SizeRootFs": own + (image.size if image else 0)}
+
+    def details(self, name: str, *, size: bool) -> Json:
+        """Everything about one."""
+        container = self._containers.get(name)
+        details = container_details(container, self._containers.store, self._bridge)
+        return details | (self._sizes(container) if size else {})
+
+    def start(self, name: str) -> None:
+        """Start one."""
+        self._lifecycle.start(self._containers.get(name))
+
+    def stop(self, name: str, timeout_s: int | None, signal: str) -> None:
+        """Stop one."""
+        self._lifecycle.stop(self._containers.get(name), timeout_s, signal)
+
+    def restart(self, name: str, timeout_s: int | None, signal: str) -> None:
+        """Stop one if it runs, then start it."""
+        container = self._containers.get(name)
+        if container.auto_remove:
+            raise AgentError(Kind.NOT_IMPLEMENTED, "a container with --rm cannot be restarted by this version of Atoll")
+        if container.running:
+            self._lifecycle.stop(container, timeout_s, signal)
+        self._lifecycle.start(container)
+
+    def kill(self, name: str, signal: str) -> None:
+        """Signal one."""
+        number = parse_signal(signal)
+        self._lifecycle.kill(self._containers.get(name), number)
+
+    def remove(self, name: str, *, force: bool, volumes: bool) -> None:
+        """Remove one."""
+        self._lifecycle.remove(self._containers.get(name), force=force, volumes=volumes)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give one another name."""
+        self._containers.rename(self._containers.get(name), new_name)
+
+    def resize(self, name: str, height: int, width: int) -> None:
+        """Set the size of its terminal."""
+        container = self._containers.get(name)
+        if not container.running:
+            raise conflict(f"container {container.id} is not running")
+        self._supervision.resize(container.id, height, width)
+
+    def waiter(self, name: str, condition: str) -> Callable[[float | None], int | None]:
+        """A function that waits for the condition; from now on nothing is missed."""
+        return Waiter(self._containers.get(name), condition).wait
+
+    def attachable(self, name: str) -> Attachable:
+        """What a client may be attached to."""
+        container = self._containers.get(name)
+        return Attachable(container.id, container.terminal, bool(container.config.get("OpenStdin")))
+
+    def logs(self, name: str, query: LogQuery) -> tuple[bool, Iterator[tuple[int, bytes]]]:
+        """Whether it has a terminal, and its log."""
+        container = self._containers.get(name)
+        if container.host_config["LogConfig"]["Type"] == "none":
+            raise AgentError(Kind.NOT_IMPLEMENTED, "configured logging driver does not support reading")
+        path = self._containers.store.directory(container.id) / "output.log"
+
+        def ended(timeout_s: float) -> bool:
+            with container.changed:
+                return container.changed.wait_for(lambda: not container.running, timeout_s)
+
+        return container.terminal, read_log(path, query, ended)
+
+    def top(self, name: str, arguments: str) -> Json:
+        """Its processes, read from /proc by cgroup or session."""
+        container = self._containers.get(name)
+        if not container.running:
+            raise conflict(f"container {container.id} is not running")
+        rows = [describe_process(pid) for pid in self._pids(container)]
+        return {
+            "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
+            "Processes": [r for r in rows if r],
+        }
+
+    def _pids(self, container: Container) -> list[int]:
+        parent = self._containers.hierarchy.parent
+        if parent is None:
+            return [container.state.pid]
+        return [int(pid) for pid in (parent / container.id / "cgroup.procs").read_text().split()]
+
+    def prune(self, filters: dict[str, list[str]]) -> Json:
+        """Remove all that do not run."""
+        removed = []
+        for container in self._containers.all():
+            if container.running or not matches_container(
+                container, {k: v for k, v in filters.items() if k == "label"}
+            ):
+                continue
+            try:
+                self._containers.remove(container, volumes=False)
+                removed.append(container.id)
+            except AgentError:
+                continue
+        return {"ContainersDeleted": removed, "SpaceReclaimed": 0}
+
+
+def tree_size(root: Path) -> int:
+    """Bytes in the regular files below a directory."""
+    total = 0
+    for directory, _names, files in os.walk(root):
+        for name in files:
+            try:
+                status = os.lstat(os.path.join(directory, name))
+            except OSError:
+                continue
+            total += status.st_size
+    return total

@@ -1,0 +1,84 @@
+"""The engine itself, and its volumes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ...api.errors import AgentError, Kind, invalid
+from ...volumes.store import VolumeStore
+from .. import events as events_module
+from ..containers import Containers
+from ..events import Events
+from ..processes import proportional_bytes
+from ..supervision import Supervision
+from ..system import Identity, describe_info, describe_version
+
+Json = dict[str, Any]
+
+
+class SystemNoun:
+    """The engine as a whole."""
+
+    def __init__(self, identity: Identity, containers: Containers, events: Events, supervision: Supervision) -> None:
+        self._identity, self._containers = identity, containers
+        self._events, self._supervision = events, supervision
+
+    def version(self) -> Json:
+        """`GET /version`."""
+        return describe_version()
+
+    def info(self) -> Json:
+        """`GET /info`."""
+        return describe_info(self._identity, self._containers, self._containers.images, self._containers.hierarchy)
+
+    def events(
+        self, since_ns: int | None, until_ns: int | None, filters: dict[str, list[str]]
+    ) -> Iterator[Json | None]:
+        """Past and coming events."""
+        for event in self._events.listen(since_ns, until_ns):
+            if event is None or events_module.matches(event, filters):
+                yield event
+
+    def set_time(self, time_ns: int) -> None:
+        """Set the machine's clock; only in a machine, where it is ours."""
+        if not self._identity.machine:
+            raise AgentError(Kind.FORBIDDEN, "the native driver does not set the host's clock")
+        time.clock_settime_ns(time.CLOCK_REALTIME, time_ns)
+
+    def memory(self) -> Json:
+        """What agent and supervisor use: proportional set sizes in bytes."""
+        return {"agent": proportional_bytes(os.getpid()), "supervisor": proportional_bytes(os.getppid())}
+
+    def shutdown(self, timeout_s: float) -> None:
+        """End everything."""
+        self._supervision.shutdown(timeout_s)
+
+
+class VolumeNoun:
+    """Volumes by name."""
+
+    def __init__(self, volumes: VolumeStore, containers: Containers) -> None:
+        self._volumes, self._containers = volumes, containers
+
+    def rows(self) -> list[Json]:
+        """All of them."""
+        return self._volumes.list_volumes()
+
+    def details(self, name: str) -> Json:
+        """One of them."""
+        return self._volumes.find(name)
+
+    def create(self, body: Json) -> Json:
+        """Make one (or find it)."""
+        if body.get("Driver") not in (None, "", "local"):
+            raise invalid(f"error looking up volume plugin {body['Driver']}: plugin not found")
+        if body.get("DriverOpts"):
+            raise AgentError(Kind.NOT_IMPLEMENTED, "volume driver options are not supported by this version of Atoll")
+        return self._volumes.ensure(str(body.get("Name") or os.urandom(32).hex()), body.get("Labels") or {})
+
+    def remove(self, name: str, *, force: bool) -> None:
+        """Remove one."""
+        self._volumes.remove(name, self._containers.volume_users(name), force=force)
