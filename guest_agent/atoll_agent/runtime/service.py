@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from .connections import listen, watch_children
 from .loop import Loop
-from .supervisor import Supervisor, listen, watch_children
+from .supervisor import Supervisor
 
 RESTART_DELAY_S = 0.5
 QUICK_DEATH_S = 5.0

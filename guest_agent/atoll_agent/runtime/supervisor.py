@@ -18,15 +18,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import init, join, launch
 from .log_file import LogFile
 from .loop import READ, Loop
-from .messages import Message, Reader, encode
+from .messages import Message
 from .spec import ContainerSpec, LogSpec, ProcessSpec
 from .streams import Streams
 
-SOCKET_BACKLOG = 128
+if TYPE_CHECKING:
+    from .connections import Connection
+
 CGROUP_RETRY_S = 0.02
 
 
@@ -347,98 +350,3 @@ class Supervisor:
             if not process.is_exec:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL if force else process.stop_signal)
-
-
-class Connection:
-    """One connection of the agent."""
-
-    def __init__(self, sock: socket.socket, supervisor: Supervisor) -> None:
-        self._sock, self._supervisor, self._loop = sock, supervisor, supervisor.loop
-        self._reader = Reader()
-        self._queue = bytearray()
-        sock.setblocking(False)
-        self._loop.watch(sock.fileno(), READ, self._on_event)
-
-    def _on_event(self, events: int) -> None:
-        try:
-            if self._queue:
-                self._flush()
-            if not events & READ:
-                return
-            open_ = self._reader.read(self._sock)
-            while (message := self._reader.take()) is not None:
-                self._supervisor.handle(self, message, self._reader.descriptors)
-        except BlockingIOError:
-            return
-        except (OSError, ValueError):
-            open_ = False
-        if not open_:
-            self.close()
-
-    def send(self, message: Message) -> None:
-        """Queue a message; a connection that is gone is no error."""
-        if self._sock.fileno() >= 0:
-            self._queue += encode(message)
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            del self._queue[: self._sock.send(self._queue)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close()
-            return
-        self._loop.watch(self._sock.fileno(), READ | (4 if self._queue else 0), self._on_event)
-
-    def close(self) -> None:
-        """Close the connection and what came over it unclaimed."""
-        self._reader.close_descriptors()
-        if self._sock.fileno() >= 0:
-            self._loop.forget(self._sock.fileno())
-            self._sock.close()
-            self._supervisor.drop_watcher(self)
-
-
-def listen(path: str, supervisor: Supervisor) -> socket.socket:
-    """Listen for the agent."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    previous = os.umask(0o177)
-    try:
-        server.bind(path)
-    finally:
-        os.umask(previous)
-    server.listen(SOCKET_BACKLOG)
-    server.setblocking(False)
-
-    def accept(events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            sock, _ = server.accept()
-            Connection(sock, supervisor)
-
-    supervisor.loop.watch(server.fileno(), READ, accept)
-    return server
-
-
-def watch_children(supervisor: Supervisor) -> None:
-    """Reap every child from the loop, by the wake-up descriptor of SIGCHLD."""
-    read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-
-    def reap(events: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(read, 4096):
-                pass
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            supervisor.child_ended(pid, status)
-
-    supervisor.loop.watch(read, READ, reap)
