@@ -40,7 +40,7 @@ EXAMPLES = """\b
 Examples:
   atoll run --rm atoll/base echo hello      run a command in a new container
   atoll run --rm -it atoll/base sh          the same, interactively
-  atoll run -d --name web -m 256m IMAGE     in the background, with at most 256 MiB
+  atoll run -d --name web -m 256m IMAGE     in the background, with 256 MiB
   atoll exec -it web sh                     look into it
   atoll logs -f web                         follow its output
   eval "$(atoll machine env)"; docker ps    use other Docker clients
