@@ -105,11 +105,12 @@ class Keeper:
         error: BootError | None = None
         with self._machine.file("keeper.log").open("ab") as log_file:
             for name in names:
+                begun = log_file.tell()
                 try:
                     running = await self._attempt(name, log_file)
                 except BootError as failed:
                     log.warning("%s: %s", name, failed.message)
-                    rejected.append((name, f"{failed.message}{self._last_words()}"))
+                    rejected.append((name, f"{failed.message}{self._last_words(begun)}"))
                     error = failed
                     continue
                 self._verdict = proof.Verdict(name, tuple(rejected))
@@ -139,12 +140,13 @@ class Keeper:
         """Whoever finds this keeper killed must find its QEMU too."""
         self._machine.write_state(self._state(STARTING, qemu_pid=pid, qemu_mark=start_mark(pid)))
 
-    def _last_words(self) -> str:
-        """What QEMU said before it died, in short."""
+    def _last_words(self, begun: int) -> str:
+        """What QEMU said before it died, in short; `begun` is where the log ended before."""
         try:
-            lines = self._machine.file("keeper.log").read_bytes()[-2000:].decode("utf-8", "replace").splitlines()
+            said = self._machine.file("keeper.log").read_bytes()[begun:]
         except OSError:
             return ""
+        lines = said[-2000:].decode("utf-8", "replace").splitlines()
         words = [line for line in lines if "qemu-system" in line]
         return f" ({words[-1].strip()[:200]})" if words else ""
 
