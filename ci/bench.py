@@ -8,11 +8,25 @@ computer as about the program. A line of the figures that matter is appended to 
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import setup
 
+
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
+    parser.add_argument("--quick", action="store_true", help="few turns: shows that it works, not how fast")
+    parser.add_argument("--no-vm", action="store_true", help="leave out the machine")
+    parser.add_argument("--no-native", action="store_true", help="leave out the native driver and dockerd")
+    parser.add_argument("--record", action="store_true", help="append a line to bench-history.jsonl")
+    return parser
+
+
 if __name__ == "__main__" and not setup.inside():
+    command_line().parse_args()  # `--help` and mistakes come before any work
     steps = setup.Steps()
 
     def _prepare() -> int:
@@ -30,7 +44,6 @@ if __name__ == "__main__" and not setup.inside():
 
     sys.exit(setup.finish(steps, _prepare))
 
-import argparse
 import json
 import os
 import platform
@@ -123,6 +136,18 @@ def measure_memory(subject: Subject, roots: Callable[[], list[int]]) -> Figures:
     return {"idle_mib": idle, "per_container_mib": (full - idle) / IDLE_CONTAINERS}
 
 
+def measure_memory_inside(subject: Subject) -> Figures:
+    """The same as a machine's engine tells it of itself: nobody outside can see into a machine."""
+
+    def used() -> float:
+        return sum(subject.engine.system.memory().values()) / (1 << 20)
+
+    idle = used()
+    with subject.idle_containers(IDLE_CONTAINERS):
+        full = used()
+    return {"idle_mib": idle, "per_container_mib": (full - idle) / IDLE_CONTAINERS}
+
+
 def measure_runc(scratch: Path, turns: int) -> float:
     """`runc run` of the same root: the bar for an engine's own part."""
     bundle = scratch / "bundle"
@@ -192,6 +217,7 @@ def measure_machine(turns: int) -> dict[str, Figures]:
             env["ATOLL_MACHINE"] = "bench"
             subject = Subject("atoll machine", host, [ATOLL, *line[3:]], env)
             figures = measure_together([subject], turns)
+            figures[subject.name] |= measure_memory_inside(subject)
             figures[subject.name] |= {"first_start_ms": first, "cold_start_ms": statistics.median(cold)}
             return figures
         finally:
@@ -217,6 +243,8 @@ BARS = [
     ("atoll machine", "run_ms", 800.0, None),
     ("atoll native", "run_ms", 0.5, ("dockerd", "run_ms")),
     ("atoll native", "engine_cycle_ms", 1.0, ("runc", "run_ms")),
+    ("atoll machine", "idle_mib", 60.0, None),
+    ("atoll machine", "per_container_mib", 1.0, None),
     ("atoll native", "idle_mib", 60.0, None),
     ("atoll native", "per_container_mib", 1.0, None),
 ]
@@ -257,13 +285,7 @@ def record(figures: dict[str, Figures]) -> None:
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
-    parser.add_argument("--quick", action="store_true", help="few turns: shows that it works, not how fast")
-    parser.add_argument("--no-vm", action="store_true", help="leave out the machine")
-    parser.add_argument("--no-native", action="store_true", help="leave out the native driver and dockerd")
-    parser.add_argument("--record", action="store_true", help=f"append a line to {HISTORY.name}")
-    options = parser.parse_args()
+    options = command_line().parse_args()
     turns = 3 if options.quick else 20
     figures: dict[str, Figures] = {"image": image_sizes()}
     if not options.no_native and sys.platform == "linux" and setup.is_root():

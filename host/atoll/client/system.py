@@ -32,6 +32,10 @@ class System:
         """Numbers and abilities."""
         return cast("dict[str, Any]", self._engine.call("GET", "/info"))
 
+    def memory(self) -> dict[str, int]:
+        """What the engine's own processes use, in bytes of proportional set size; Atoll's engine only."""
+        return cast("dict[str, int]", self._engine.call("GET", "/atoll/memory"))
+
     def events(
         self, *, since: str | None = None, until: str | None = None, filters: Filters | None = None
     ) -> Iterator[dict[str, Any]]:
