@@ -255,15 +255,8 @@ def ensure_qemu() -> None:
 
 
 def in_environment(*arguments: str) -> int:
-    """Run Python of the virtual environment; returns its exit code. `ATOLL_CI_INSIDE` tells it where it runs."""
-    return subprocess.run(
-        [venv_program("python"), *arguments], cwd=ROOT, env={**os.environ, "ATOLL_CI_INSIDE": "1"}
-    ).returncode
-
-
-def inside() -> bool:
-    """Whether this process is the one that `in_environment` started."""
-    return bool(os.environ.get("ATOLL_CI_INSIDE"))
+    """Run Python of the virtual environment; returns its exit code."""
+    return subprocess.run([venv_program("python"), *arguments], cwd=ROOT).returncode
 
 
 def finish(steps: Steps, work: object) -> int:
