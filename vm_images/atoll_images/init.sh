@@ -14,6 +14,18 @@ fail() {
 
 $b mount -a -T /boot/early.fstab || fail "cannot mount /sys and /dev"
 
+# Processors that the kernel was told to leave alone while it boots (see qemu/argv.py) start beside what follows.
+start_processors() {
+    for switch in /sys/devices/system/cpu/cpu[0-9]*/online; do
+        read -r state <"$switch"
+        [ "$state" = 1 ] || echo 1 >"$switch"
+    done
+}
+read -r offline </sys/devices/system/cpu/offline
+if [ -n "$offline" ]; then
+    start_processors &
+fi
+
 while read -r module; do
     $b insmod "/boot/$module" || fail "cannot load kernel module $module"
 done </boot/modules

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from ..api.errors import AgentError, Kind
+from ..linux.processors import count_processors
 from . import cpu, cpuset, io, memory, pids
 from .hierarchy import Hierarchy
 
@@ -17,7 +17,7 @@ def plan_limits(host_config: dict[str, Any], hierarchy: Hierarchy) -> list[list[
         AgentError: an impossible value, or a limit that this host cannot enforce.
     """
     number = _Numbers(host_config)
-    available = os.cpu_count() or 1
+    available = count_processors()
     planned = {
         memory.CONTROLLER: memory.plan(number["Memory"], number["MemorySwap"], number["MemoryReservation"]),
         cpu.CONTROLLER: cpu.plan(

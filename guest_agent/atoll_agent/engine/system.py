@@ -13,6 +13,7 @@ from .. import __version__
 from ..api.version import API_VERSION, MIN_API_VERSION
 from ..cgroups.hierarchy import Hierarchy
 from ..images.store import NATIVE_ARCHITECTURE, ImageStore
+from ..linux.processors import count_processors
 from ..runtime.log_file import format_time
 from .containers import Containers
 from .records import RUNNING
@@ -102,7 +103,7 @@ def describe_info(
         "Architecture": platform.machine(),
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": []},
-        "NCPU": os.cpu_count() or 1,
+        "NCPU": count_processors(),
         "MemTotal": _memory_bytes(),
         "GenericResources": None,
         "DockerRootDir": str(identity.data_root),

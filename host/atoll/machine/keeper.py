@@ -131,8 +131,8 @@ class Keeper:
         except GuestDied as died:
             if name != "tcg":
                 raise
-            # About one emulated boot in a dozen with two processors panics under QEMU 7: the kernel patches its own
-            # code while the other processor runs it. The next one comes up.
+            # QEMU 7 emulating several processors may run code that the kernel has just patched; `qemu.argv` keeps that
+            # out of the kernel's own boot, where it was seen. Should it happen, the next boot comes up.
             log.warning("%s; once more. The console's last lines:\n%s", died.message, self._machine.console_tail())
             return await boot.attempt(self._plan, name, log_file, self._note_process)
 

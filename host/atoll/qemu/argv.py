@@ -147,7 +147,14 @@ def kernel_parameters(plan: QemuPlan) -> list[str]:
         # Emulation neither speculates nor has a clock that could be wrong: mitigations and calibration only cost time.
         words += ["mitigations=off", "nokaslr", "cryptomgr.notests"]
         if plan.arch == "amd64":
-            words += ["tsc=reliable", "no_timer_check"]
+            # A preset length for delay loops (of a 4 GHz processor): measuring it costs each processor up to a second.
+            words += ["tsc=reliable", "no_timer_check", "lpj=16000000"]
+        if plan.cpus > 1:
+            # The kernel patches its own code while it boots, and QEMU 7 emulating several processors now and then runs
+            # what was there before: a panic in one boot of ten. The image's init starts the others after that.
+            words.append("maxcpus=1")
+            if plan.arch == "amd64":
+                words.append("noreplace-smp")  # nor shall it patch its locks when the second one comes
     return words
 
 
