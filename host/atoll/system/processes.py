@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
+STILL_ACTIVE = 259
+"""Of Windows."""
+
 
 def start_detached(command: list[str], log: Path, environment: dict[str, str] | None = None) -> int:
     """Start a process that survives this one and its terminal; its output goes to a file. Returns its pid."""
@@ -28,39 +32,41 @@ def start_detached(command: list[str], log: Path, environment: dict[str, str] | 
 
 
 def start_mark(pid: int) -> str:
-    """What tells a process from a later one with the same pid; "" when there is no such process."""
+    """What tells a process from a later one with the same pid; "" when there is no such process, or it has ended."""
     if sys.platform == "linux":
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            # Bytes: a process may be called anything, and the kernel cuts names in the middle of a character.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         except OSError:
             return ""
-        return "" if fields[0] in ("Z", "X") else fields[19]
-    if not _exists(pid):
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+    if sys.platform == "win32":
+        return _creation_time(pid)
+    # The same words in every language and time zone. A child that nobody has waited for is listed still, as Z.
+    command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    state, _, began = done.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else began.strip()
+
+
+def _creation_time(pid: int) -> str:
+    """When a process of Windows began, in units of 100 ns; "" when there is none, or it has ended."""
+    import ctypes
+
+    if sys.platform != "win32":
         return ""
-    if sys.platform == "win32":
-        return str(pid)
-    done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
-
-
-def _exists(pid: int) -> bool:
-    if sys.platform == "win32":
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-        if not handle:
-            return False
-        code = ctypes.c_ulong()
-        ctypes.windll.kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
-        ctypes.windll.kernel32.CloseHandle(handle)
-        return code.value == 259  # STILL_ACTIVE
+    kernel = ctypes.windll.kernel32
+    handle = kernel.OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    if not handle:
+        return ""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        code, times = ctypes.c_ulong(), [ctypes.c_ulonglong() for _ in range(4)]
+        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+        known = kernel.GetProcessTimes(handle, *(ctypes.byref(moment) for moment in times))
+    finally:
+        kernel.CloseHandle(handle)
+    return str(times[0].value) if known and code.value == STILL_ACTIVE else ""
 
 
 def is_alive(pid: int, mark: str) -> bool:
@@ -70,7 +76,7 @@ def is_alive(pid: int, mark: str) -> bool:
 
 def end(pid: int, *, force: bool = False) -> None:
     """Ask a process to end, or end it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(OSError):  # it has ended already, or is not ours; each system has its own words for that
         if force and sys.platform != "win32":
             os.kill(pid, signal.SIGKILL)
         else:
