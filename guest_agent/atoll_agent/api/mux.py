@@ -213,6 +213,8 @@ class Multiplexer:
         if kind == Frame.OPEN:
             self._handle_open(number, payload, events)
             return
+        if not Frame.DATA <= kind <= Frame.CREDIT:
+            raise MuxError(f"frame of unknown type {kind}")
         stream = self._streams.get(number)
         if stream is None:
             return  # closed here while the frame was on its way
@@ -233,7 +235,7 @@ class Multiplexer:
                 raise MuxError(f"stream {number}: credit beyond the window")
             events.append(Writable(number))
         else:
-            raise MuxError(f"frame of unknown type {kind}")
+            raise MuxError(f"stream {number}: malformed credit")
 
     def _handle_open(self, number: int, payload: bytes, events: list[Event]) -> None:
         if self.host or number in self._streams or len(payload) > MAX_SERVICE:
@@ -253,7 +255,10 @@ class Multiplexer:
 
         Raises:
             MuxError: no session, or too many streams.
+            ValueError: not the name of a service.
         """
+        if not service.isascii() or len(service) > MAX_SERVICE:
+            raise ValueError(f"not a service: {service[:40]!r}")
         if not self._ready or len(self._streams) >= MAX_STREAMS:
             raise MuxError("no session" if not self._ready else "too many streams")
         number = self._next

@@ -72,7 +72,8 @@ class Request:
         try:
             raw = json.loads(text)
             return {
-                key: [str(v) for v in (value if isinstance(value, list) else list(value))] for key, value in raw.items()
+                key: [str(v) for v in (value if isinstance(value, list) else value.keys())]
+                for key, value in raw.items()
             }
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise invalid(f"invalid filter: {error}") from error
@@ -168,21 +169,29 @@ class Body:
         self._left -= len(data)
         if self._left == 0:
             if self._chunked:
-                self._reader.line(4)
+                if self._line(4):
+                    raise invalid("malformed chunk")
             else:
                 self._finished = True
         return data
 
+    def _line(self, limit: int) -> bytes:
+        try:
+            return self._reader.line(limit)
+        except EOFError:
+            raise invalid("request body ended early") from None
+
     def _next_chunk(self) -> None:
-        size = self._reader.line(1024).partition(b";")[0].strip()
+        size = self._line(1024).partition(b";")[0].strip(b" \t")
         if not size or len(size) > 15 or not all(c in b"0123456789abcdefABCDEF" for c in size):
             raise invalid("malformed chunk")
         self._left = int(size, 16)
         if self._left == 0:
             for _ in range(MAX_HEADERS):
-                if not self._reader.line(MAX_LINE):
-                    break
-            self._finished = True
+                if not self._line(MAX_LINE):
+                    self._finished = True
+                    return
+            raise invalid("request has too many trailers")
 
 
 class Reader:
@@ -197,7 +206,7 @@ class Reader:
 
         Raises:
             EOFError: the connection ended before the line did.
-            AgentError: longer than `limit`.
+            AgentError: longer than `limit`, or with a CR or NUL in it.
         """
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > limit:
@@ -209,7 +218,10 @@ class Reader:
         if end > limit:
             raise AgentError(Kind.HEADERS_TOO_LARGE, "request header is too large")
         line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return line[:-1] if line.endswith(b"\r") else line
+        line = line[:-1] if line.endswith(b"\r") else line
+        if b"\r" in line or b"\0" in line:  # RFC 9112, section 2.2: another server might see two lines here
+            raise invalid("malformed request: a line with CR or NUL in it")
+        return line
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; b"" at the end of the stream."""
@@ -244,11 +256,16 @@ def read_request(reader: Reader) -> Request | None:
         raise invalid("malformed request line")
     headers = _read_headers(reader)
     if parts[2] == b"HTTP/1.0":
+        if "transfer-encoding" in headers:
+            raise invalid("unsupported transfer encoding")
         headers.setdefault("connection", "close")
     if target.startswith("http://"):
         target = "/" + target[7:].partition("/")[2]
     path, _, query = target.partition("?")
-    decoded = dict(reversed(parse_qsl(query, keep_blank_values=True, max_num_fields=256))) if query else {}
+    try:
+        decoded = dict(reversed(parse_qsl(query, keep_blank_values=True, max_num_fields=256))) if query else {}
+    except ValueError:
+        raise invalid("request has too many query parameters") from None
     return Request(method, unquote(path), decoded, headers, Body(reader, headers))
 
 
@@ -271,7 +288,7 @@ def _read_headers(reader: Reader) -> dict[str, str]:
         name = name.lower()
         if name in headers and name in ("content-length", "transfer-encoding", "host"):
             raise invalid(f"repeated header {name}")
-        headers[name] = value.strip()
+        headers[name] = value.strip(" \t")
 
 
 class Connection:
