@@ -24,6 +24,8 @@ MAX_METADATA = 4 << 20
 MAX_FILES = 10_000
 MAX_LAYERS = 512
 CHUNK = 1 << 20
+DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
+"""What reading a damaged archive may raise, compressed or not."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,22 @@ def _open_zstd(source: IO[bytes]) -> IO[bytes]:
             import zstandard  # type: ignore[import-not-found,unused-ignore]
         except ImportError as error:
             raise AgentError(Kind.NOT_IMPLEMENTED, "zstd layers need python3-zstandard on this system") from error
-        reader: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(source)
-        return reader
-    return cast("IO[bytes]", zstd.ZstdFile(source))
+        return cast("IO[bytes]", _Zstd(zstandard.ZstdDecompressor().stream_reader(source), zstandard.ZstdError))
+    return cast("IO[bytes]", _Zstd(zstd.ZstdFile(source), zstd.ZstdError))
+
+
+class _Zstd:
+    """A zstd stream whose damage is a ValueError: its own error has a class that may not be installed."""
+
+    def __init__(self, source: Any, error: type[Exception]) -> None:
+        self._source, self._error = source, error
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data: bytes = self._source.read(size)
+        except self._error as error:
+            raise ValueError(str(error)) from error
+        return data
 
 
 def unpack_archive(source: IO[bytes], staging: Path) -> list[ArchivedImage]:
@@ -81,7 +96,7 @@ def unpack_archive(source: IO[bytes], staging: Path) -> list[ArchivedImage]:
             for entry in archive:
                 _stage(archive, entry, staging, files, links)
                 archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header it has seen
-    except (tarfile.TarError, EOFError, ValueError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise invalid(f"not an image archive: {error}") from error
     for name, target in links.items():
         if target in files:
@@ -105,8 +120,10 @@ def _stage(
         return
     if len(files) >= MAX_FILES:
         raise invalid(f"image archive has more than {MAX_FILES} files")
+    if name in files:
+        files.pop(name).unlink()
     content = archive.extractfile(entry)
-    place = staging / str(len(files))
+    place = staging / str(entry.offset)
     with place.open("xb") as out:
         if content:
             shutil.copyfileobj(content, out, CHUNK)
@@ -180,7 +197,7 @@ def _oci_images(files: dict[str, Path]) -> Iterator[ArchivedImage]:
             names = (name,) if name and not name.startswith("sha256:") else ()
             config = _blob(files, manifest["config"]["digest"])
             yield ArchivedImage(config, _layer_files(files, layers), names)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise invalid(f"image archive: malformed OCI layout: {error}") from error
 
 

@@ -14,6 +14,7 @@ _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN_RE = re.compile(_DOMAIN)
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 _HEX_ID = re.compile(r"(?:sha256:)?[0-9a-f]{1,64}")
 DEFAULT_DOMAIN = "docker.io"
 MAX_NAME = 255
@@ -53,6 +54,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         AgentError: invalid, in Docker's words.
     """
+    if _WHOLE_ID.fullmatch(text):
+        raise invalid("invalid reference format: a name cannot be 64 hexadecimal digits")
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise invalid("invalid reference format")

@@ -213,7 +213,9 @@ def parse_moment(text: str) -> int | None:
         return None
     seconds, _, fraction = text.partition(".")
     try:
-        return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)
+        if not (text.isascii() and seconds.removeprefix("-").isdigit() and (fraction or "0").isdigit()):
+            raise ValueError
+        return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
     except ValueError:
         raise invalid(f"invalid time: {text[:40]!r}") from None
 
