@@ -24,6 +24,7 @@ def ensure_keys(directory: Path) -> None:
         key = Ed25519PrivateKey.generate()
         openssh = serialization.PrivateFormat.OpenSSH
         data = key.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption())
+        public.unlink(missing_ok=True)  # or an error now would leave two halves of different keys
         write_whole(private, data)
         text = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         write_whole(public, text + b" atoll\n", mode=0o644)
