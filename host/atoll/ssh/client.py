@@ -114,7 +114,7 @@ class RemoteCommand:
             while data := stdin.read(READ):
                 self._channel.sendall(data)
             self._channel.shutdown_write()
-        except OSError:
+        except (OSError, EOFError, paramiko.SSHException):
             return  # it ended first
 
     @staticmethod

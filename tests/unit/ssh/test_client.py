@@ -65,6 +65,19 @@ def test_a_lost_connection_is_no_success(client: paramiko.SSHClient) -> None:
     assert out == b"half an ans"
 
 
+@pytest.mark.parametrize("error", [EOFError(), OSError("Socket is closed"), paramiko.SSHException("no more")])
+def test_input_that_nobody_takes_any_more_is_no_error(
+    client: paramiko.SSHClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The library has several words for it; an error in the sending thread would be told with a traceback."""
+
+    def fail(self: paramiko.Channel, data: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(paramiko.Channel, "sendall", fail)
+    assert run(client, "exit 4", io.BytesIO(b"x"))[0] == 4
+
+
 def test_a_shell_in_a_terminal_that_is_resized(client: paramiko.SSHClient, machine: Any) -> None:
     out: list[bytes] = []
     shell = RemoteCommand(client, "", (80, 24))
