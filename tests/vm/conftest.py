@@ -40,6 +40,11 @@ from atoll.system.processes import end, is_alive
 BASE = "atoll/base"
 DEADLINE_S = 120.0
 DERIVED = ("agents", "kernels")
+KILL_AGENT = """
+for pid in $(cat /proc/1/task/1/children); do
+    if grep -q atoll_agent /proc/$pid/cmdline; then kill -9 $pid; fi
+done
+"""
 SMALL = ("--accel", "tcg", "--cpus", "1", "--memory", "512m", "--disk", "8g")
 """Settings of a machine that boots quickly: no time is lost to proving an accelerator, and two run side by side."""
 
@@ -158,6 +163,17 @@ class Home:
     def inside(self, container: str, *command: str) -> str:
         """Run a command in a running container and return what it printed."""
         return self.out("exec", container, *command)
+
+    def kill_agent(self, *before: str) -> None:
+        """End the default machine's agent without warning, after other commands; SSH goes through it and ends, too."""
+
+        def deaths() -> int:
+            return self.out("machine", "logs").count("the agent ended with status 9")
+
+        known = deaths()
+        self("machine", "ssh", "default", "; ".join([*before, KILL_AGENT]), code=None)
+        wait_for(lambda: deaths() > known, "the agent's death")
+        wait_for(lambda: self("ps", code=None).returncode == 0, "the engine to answer again")
 
     def last_words(self, name: str) -> list[tuple[str, str]]:
         """(title, text) of a machine's logs, for the report of a failed test."""

@@ -9,6 +9,11 @@ from pathlib import Path
 from ..linux import mounts
 
 EXT4_MAGIC_AT, EXT4_MAGIC = 0x438, b"\x53\xef"
+RESERVE_MIB = 16
+"""What containers cannot use of the disk: on a full one the engine can still write down what became of them."""
+
+NOBODY_AT_ALL = 0xFFFF_FFFE
+"""The user the reserve belongs to. Root would be every container's root, too; so only CAP_SYS_RESOURCE opens it."""
 
 
 def find_disk(serial: str, sys_block: Path = Path("/sys/block")) -> Path | None:
@@ -37,10 +42,17 @@ def is_formatted(device: Path) -> bool:
     return False
 
 
+def size_mib(device: Path) -> int:
+    """How large a disk (or a file) is."""
+    with device.open("rb") as disk:
+        return disk.seek(0, os.SEEK_END) >> 20
+
+
 def format_disk(device: Path) -> None:
     """Make an ext4 file system; its tables are initialised by the kernel in the background."""
+    percent = 100 * RESERVE_MIB / max(1024, size_mib(device))
     command = [
-        "/usr/sbin/mke2fs", "-q", "-t", "ext4", "-m", "0", "-L", "atoll-data",
+        "/usr/sbin/mke2fs", "-q", "-t", "ext4", "-m", f"{percent:.6f}", "-L", "atoll-data",
         "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-J", "size=16", str(device),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -52,7 +64,7 @@ def mount_data(device: Path, target: str) -> None:
     """Format if blank, then mount."""
     if not is_formatted(device):
         format_disk(device)
-    mounts.mount(str(device), target, "ext4", 0x400, "")  # MS_NOATIME
+    mounts.mount(str(device), target, "ext4", 0x400, f"resuid={NOBODY_AT_ALL}")  # MS_NOATIME
 
 
 def release(target: str) -> None:

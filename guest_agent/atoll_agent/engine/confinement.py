@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -217,12 +218,16 @@ def _add(filter_: libseccomp.Filter, rule: dict[str, Any], default: int) -> None
 
 
 class FilterCache:
-    """Compiled filters as files named by what they were compiled from; compiling costs 1 ms, emulated 50."""
+    """Compiled filters as files named by what they were compiled from; compiling costs 1 ms, emulated 50.
+
+    Thread-safe.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._known: dict[tuple[str, int], str] = {}
+        self._lock = threading.Lock()
 
     def path_for(self, profile: dict[str, Any] | None, capabilities: int) -> str:
         """The file with the filter of a profile (None: the default) for a capability set."""
@@ -232,7 +237,8 @@ class FilterCache:
         whole = build_default_profile(capabilities) if profile is None else profile
         key = json.dumps([whole, capabilities, NATIVE_ARCHITECTURE], sort_keys=True).encode()
         path = self._directory / f"{hashlib.sha256(key).hexdigest()[:32]}.bpf"
-        if not path.exists():
-            write_atomically(path, compile_profile(whole, capabilities), durable=False)
+        with self._lock:  # containers that start at the same time want the same filter
+            if not path.exists():
+                write_atomically(path, compile_profile(whole, capabilities), durable=False)
         self._known[text, capabilities] = str(path)
         return str(path)

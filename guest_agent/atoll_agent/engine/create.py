@@ -185,6 +185,8 @@ def fill_host_config(host: dict[str, Any]) -> dict[str, Any]:
         filled["NetworkMode"] = "default"
     if not filled.get("ShmSize"):
         filled["ShmSize"] = DEFAULT_SHM_BYTES
+    if filled.get("Memory") and not filled.get("MemorySwap"):
+        filled["MemorySwap"] = 2 * filled["Memory"]
     for key in ("IpcMode", "CgroupnsMode"):
         filled[key] = filled.get(key) or "private"
     log_config = dict(filled.get("LogConfig") or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import signal
@@ -87,7 +88,16 @@ class Lifecycle:
         if container.auto_remove:
             self._remove_quietly(container)
         else:
+            self._record(container)
+
+    def _record(self, container: Container) -> bool:
+        """Write the state; False when that is impossible (the disk is full), which must not stop anybody's waiting."""
+        try:
             self._containers.store.save_state(container, durable=True)
+        except OSError as error:
+            log.error("the state of %s is not on disk: %s", container.id[:12], error)
+            return False
+        return True
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -138,7 +148,13 @@ class Lifecycle:
         state.status, state.pid, state.boot = RUNNING, answer["pid"], self._boot
         state.started_ns, state.finished_ns, state.exit_code = answer["started_ns"], 0, 0
         # On disk before anybody hears of it: after a power cut it must show as ended with 255, not as never started.
-        store.save_state(container, durable=not container.auto_remove)
+        try:
+            store.save_state(container, durable=not container.auto_remove)
+        except OSError:
+            with contextlib.suppress(AgentError):  # it has ended already
+                self._supervision.kill(container.id, signal.SIGKILL)
+            state.address = ""  # the caller gives it back
+            raise
         with container.changed:
             container.changed.notify_all()
         self._events.publish("container", "start", container.id, attributes_of(container))
@@ -149,7 +165,7 @@ class Lifecycle:
         state.error, state.exit_code, state.pid, state.address = error.message, exit_code, 0, ""
         state.status = EXITED if state.status == EXITED else CREATED
         self._supervision.forget(container.id)
-        self._containers.store.save_state(container)
+        self._record(container)
         with container.changed:
             container.runs_ended += 1
             container.changed.notify_all()
@@ -175,9 +191,9 @@ class Lifecycle:
             state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
             self._bridge.release(state.address)
             state.address = state.mac = ""
-            if not container.auto_remove:
-                self._containers.store.save_state(container, durable=True)
-        self._supervision.acknowledge(message["key"])
+            recorded = container.auto_remove or self._record(container)
+        if recorded:  # otherwise the supervisor keeps it for the next agent
+            self._supervision.acknowledge(message["key"])
         with container.changed:
             container.runs_ended += 1
             container.changed.notify_all()

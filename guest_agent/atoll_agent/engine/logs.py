@@ -52,10 +52,11 @@ def read_log(path: Path, query: LogQuery, ended: Callable[[float], bool]) -> Ite
 
 def _choose(line: bytes, query: LogQuery) -> tuple[int, bytes] | None:
     try:
-        record = json.loads(line)
+        # As text: bytes of which json has to guess the encoding may lead it to one this Python does not have.
+        record = json.loads(line.lstrip(b"\0").decode("utf-8", "surrogateescape"))
         stream, when, text = STREAMS[record["stream"]], record["time"], record["log"]
     except (ValueError, KeyError, TypeError):
-        return None  # a line cut off by a power failure
+        return None  # a line cut off by a power failure, which also leaves zeroes instead of text
     if not (query.stdout if stream == 1 else query.stderr):
         return None
     if (query.since and when < query.since) or (query.until and when > query.until):
