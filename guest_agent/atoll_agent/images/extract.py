@@ -15,6 +15,7 @@ from typing import IO
 
 from ..api.errors import invalid
 from ..linux.paths import make_directories, open_in_root
+from .archive import DAMAGED
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -45,7 +46,7 @@ def extract_layer(source: IO[bytes], root: int, *, whiteouts: bool = True) -> in
                 worker.add(archive, entry)
                 # tarfile keeps every header it has seen; a layer may have a million.
                 archive.members.clear()  # type: ignore[attr-defined]
-    except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
+    except DAMAGED as error:
         raise invalid(f"layer is not a valid tar archive: {error}") from error
     finally:
         worker.close()
@@ -163,7 +164,7 @@ class _Extraction:
             raise invalid(f"layer has a hard link to what is not in it: {entry.linkname!r}") from error
         try:
             os.link(target[-1], name, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, PermissionError) as error:  # the latter for a directory
             raise invalid(f"layer has a hard link to what is not in it: {entry.linkname!r}") from error
         finally:
             os.close(directory)

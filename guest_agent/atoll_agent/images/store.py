@@ -27,7 +27,8 @@ from typing import IO, Any
 
 from ..api.errors import AgentError, Kind, conflict, invalid, not_found
 from ..disk import sync_directory, sync_file_system, write_atomically, write_json
-from .archive import ArchivedImage, open_compressed, unpack_archive
+from .archive import DAMAGED, ArchivedImage, open_compressed, unpack_archive
+from .configuration import check_inherited
 from .extract import extract_layer, remove_tree
 from .reference import looks_like_id, parse_reference
 
@@ -111,14 +112,19 @@ class ImageStore:
             if hashlib.sha256(raw).hexdigest() != path.stem:
                 path.rename(path.with_suffix(".broken"))
                 continue
-            image = self._parse(raw)
+            try:
+                image = self._parse(raw)
+            except AgentError:
+                path.rename(path.with_suffix(".broken"))
+                continue
             if all(self._layer_path(layer).exists() for layer in image.layers):
                 self._by_id[image.id] = image
         try:
             stored = json.loads((self._images / "references.json").read_bytes())
         except (FileNotFoundError, ValueError):
             stored = {}
-        self._references = {name: id_ for name, id_ in stored.items() if id_ in self._by_id}
+        names = stored.items() if isinstance(stored, dict) else ()
+        self._references = {name: id_ for name, id_ in names if isinstance(id_, str) and id_ in self._by_id}
 
     def _parse(self, raw: bytes) -> Image:
         try:
@@ -129,7 +135,8 @@ class ImageStore:
             for layer in layers:
                 if len(layer) != 71 or not all(c in "0123456789abcdef" for c in layer[7:]):
                     raise TypeError("diff_ids")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            check_inherited(config)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise invalid(f"image configuration is malformed: {error}") from error
         size = sum(self._layer_size(layer) for layer in layers)
         return Image(f"sha256:{hashlib.sha256(raw).hexdigest()}", config, raw, size)
@@ -182,8 +189,12 @@ class ImageStore:
         return image
 
     def layer_directories(self, image: Image) -> list[str]:
-        """Directories for an overlay, topmost first; an empty one for an image without layers."""
-        return [str(self._layer_path(layer)) for layer in reversed(image.layers)] or [str(self._empty)]
+        """Directories for an overlay, topmost first; an empty one for an image without layers.
+
+        Of a layer that is there twice the topmost counts: it hides the other, and overlay refuses a directory twice.
+        """
+        layers = dict.fromkeys(reversed(image.layers))
+        return [str(self._layer_path(layer)) for layer in layers] or [str(self._empty)]
 
     def _layer_path(self, layer: str) -> Path:
         return self._layers / layer.removeprefix("sha256:") / "diff"
@@ -219,8 +230,8 @@ class ImageStore:
             head = source.read(8)
             whole = open_compressed(_as_io(_Joined(head, source)), head)
             for found in unpack_archive(whole, staging):
-                image = self._import(found, staging)
                 names = [str(parse_reference(name)) for name in found.names]
+                image = self._import(found, staging)
                 with self._lock:
                     for name in names:
                         self._references[name] = image.id
@@ -233,18 +244,39 @@ class ImageStore:
         image = self._parse(found.config)
         if len(found.layers) != len(image.layers):
             raise invalid(f"image has {len(found.layers)} layers but its configuration names {len(image.layers)}")
+        unpacked: dict[str, Path] = {}
         for digest, path in zip(image.layers, found.layers, strict=True):
-            if not self._layer_path(digest).exists():
+            if digest not in unpacked and not self._layer_path(digest).exists():
                 with path.open("rb") as source:
-                    self.add_layer(source, digest, staging)
-        image = self._parse(found.config)
+                    unpacked[digest] = self._unpack_layer(source, digest, staging)
+        if unpacked:
+            sync_file_system(staging)
         with self._lock:
+            return self._place(found.config, unpacked)
+
+    def _place(self, raw: bytes, unpacked: dict[str, Path]) -> Image:
+        """Give unpacked layers their names, then the image: all of it or nothing."""
+        placed: list[str] = []
+        try:
+            for digest, work in unpacked.items():
+                if not self._layer_path(digest).exists():
+                    work.rename(self._layer_path(digest).parent)
+                    placed.append(digest)
+            sync_directory(self._layers)
+            image = self._parse(raw)
+            if not all(self._layer_path(layer).exists() for layer in image.layers):
+                raise conflict("a layer of the image was removed while it was being loaded; load it again")
             write_atomically(self._images / f"{image.id[7:]}.json", image.raw)
-            self._by_id[image.id] = image
+        except BaseException:
+            for digest in placed:
+                self._delete_layer(digest)
+            raise
+        self._by_id[image.id] = image
         return image
 
-    def add_layer(self, source: IO[bytes], diff_id: str, staging: Path) -> None:
-        """Unpack a layer, compressed or not, verify its diff id, and give it its name.
+    @staticmethod
+    def _unpack_layer(source: IO[bytes], diff_id: str, staging: Path) -> Path:
+        """Unpack a layer, compressed or not, into a directory of the staging one, and verify its diff id.
 
         Raises:
             AgentError: another digest than announced, or an entry no layer may have.
@@ -260,19 +292,14 @@ class ImageStore:
             size = extract_layer(_as_io(reader), root)
             try:
                 digest = reader.finish()
-            except (EOFError, OSError) as error:
+            except DAMAGED as error:
                 raise invalid(f"layer is damaged: {error}") from error
         finally:
             os.close(root)
         if digest != diff_id:
             raise invalid(f"layer does not have its digest: expected {diff_id}, got {digest}")
         (work / "size").write_text(str(size))
-        sync_file_system(work)
-        final = self._layers / diff_id.removeprefix("sha256:")
-        with self._lock:
-            if not final.exists():
-                work.rename(final)
-                sync_directory(self._layers)
+        return work
 
     def tag(self, name: str, repository: str, tag: str) -> None:
         """Give an image another name."""
@@ -324,7 +351,7 @@ class ImageStore:
         del self._by_id[image.id]
         rows = [{"Deleted": image.id}]
         kept = {layer for other in self._by_id.values() for layer in other.layers}
-        for layer in reversed(image.layers):
+        for layer in dict.fromkeys(reversed(image.layers)):
             if layer not in kept:
                 self._delete_layer(layer)
                 rows.append({"Deleted": layer})
