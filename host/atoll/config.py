@@ -60,7 +60,7 @@ class MachineConfig:
             ("disk", self.disk_gib, 1, 8192),
         )
         for word, value, least, most in limits:
-            if not least <= value <= most:
+            if type(value) is not int or not least <= value <= most:
                 raise ConfigError(f"{word} of machine {self.name} is {value}; it must be between {least} and {most}")
         choices = (("driver", self.driver, DRIVERS), ("accelerator", self.accelerator, ACCELERATORS))
         for word, text, known in choices:

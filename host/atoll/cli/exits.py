@@ -70,6 +70,11 @@ def guarded(work: Callable[[], int]) -> int:
     except HostError as error:
         render.fail(error.message, error.hint)
         return FAILED
+    except OSError as error:
+        # Of the computer rather than of Atoll: a full disk, a directory that may not be written.
+        text = (error.strerror or str(error)).lower()
+        render.fail(f"{error.filename}: {text}" if error.filename else text, "see `atoll doctor`")
+        return FAILED
 
 
 def leave(code: int) -> NoReturn:

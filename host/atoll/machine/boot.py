@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import BootError, ProtocolError
+from ..errors import AgentUnreachable, BootError, ProtocolError
 from ..qemu.argv import Channel, QemuPlan, build_argv
 from ..qemu.monitor import Monitor
 from ..system.processes import start_mark
@@ -69,7 +69,6 @@ async def attempt(
     process = await asyncio.create_subprocess_exec(
         *build_argv(plan), stdin=asyncio.subprocess.DEVNULL, stdout=log_file, stderr=log_file
     )
-    on_process(process.pid)
     port_open = asyncio.Event()
     running: Running | None = None
 
@@ -88,6 +87,7 @@ async def attempt(
         return process.returncode is None
 
     try:
+        on_process(process.pid)
         await monitor.connect(plan.monitor, DRY_RUN_S, alive)
         reader, writer = await _open(plan.wire)
         running = Running(process, monitor, HostChannel(reader, writer), start_mark(process.pid))
@@ -95,8 +95,8 @@ async def attempt(
         await meet(_requirements(running, port_open, accelerator), _death(process))
     except BaseException as error:
         await _end(process, monitor, running)
-        if isinstance(error, ProtocolError):
-            raise BootError(error.message) from error
+        if isinstance(error, ProtocolError | AgentUnreachable | OSError):
+            raise BootError(str(error) or type(error).__name__) from error
         raise
     return running
 

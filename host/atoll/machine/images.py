@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -19,6 +20,7 @@ from ..system.files import write_whole
 from ..system.locks import FileLock
 
 if TYPE_CHECKING:
+    from atoll_images.errors import ImageError
     from atoll_images.progress import Progress
 
 AGENT_DIRECTORY = "atoll/agent"
@@ -28,8 +30,6 @@ Say = Callable[[str], None]
 
 def image_directory(arch: str) -> Path:
     """Where the image of this version of Atoll lies, built or not."""
-    import os
-
     given = os.environ.get("ATOLL_IMAGE_DIR")
     if given:
         return Path(given)
@@ -39,22 +39,43 @@ def image_directory(arch: str) -> Path:
 
 
 def ensure_image(arch: str, say: Say, progress: Progress | None = None) -> Path:
-    """The image's directory; builds it when it is not there.
+    """The image's directory; builds it when it is not there, and once more when it is damaged.
 
     Raises:
-        HostError: it cannot be built, or is damaged.
+        HostError: it cannot be built; or it is damaged, and one that the user chose.
     """
     from atoll_images.errors import ImageError
-    from atoll_images.manifest import load_manifest
 
     directory = image_directory(arch)
     try:
-        if not (directory / "manifest.json").exists():
+        damage = _find_damage(directory)
+        if damage and (directory / "manifest.json").exists():
+            if os.environ.get("ATOLL_IMAGE_DIR"):
+                raise damage
+            say(f"the image is damaged: {damage}")
+        if damage:
             _build(arch, directory, say, progress)
-        load_manifest(directory, verify=False)
     except ImageError as error:
-        raise HostError(error.message, error.hint or f"remove {directory} to have the image built again") from error
+        raise HostError(error.message, _mend(directory, error.hint)) from error
     return directory
+
+
+def _find_damage(directory: Path) -> ImageError | None:
+    """What is wrong with an image; None when nothing is."""
+    from atoll_images.errors import ImageError
+
+    from .verified import check_image
+
+    try:
+        check_image(directory)
+    except ImageError as error:
+        return error
+    return None
+
+
+def _mend(directory: Path, hint: str) -> str:
+    """What to do about an image that is damaged."""
+    return f"remove {directory} to have it built again" if hint in ("", "build the image again") else hint
 
 
 def _build(arch: str, directory: Path, say: Say, progress: Progress | None) -> None:
@@ -67,8 +88,8 @@ def _build(arch: str, directory: Path, say: Say, progress: Progress | None) -> N
     if not lock.acquire(LOCK_TIMEOUT_S):
         raise HostError("another command has been building the image for a long time", "end it and try again")
     try:
-        if (directory / "manifest.json").exists():
-            return
+        if not _find_damage(directory):
+            return  # another command was quicker
         say(f"building the {arch} image (once; packages are downloaded)")
 
         def compile_bytecode(boot: BootFiles) -> bytes:
@@ -100,8 +121,11 @@ def kernel_path(image: Path, arch: str) -> Path:
 
 
 def _digest_of(image: Path, name: str) -> str:
-    manifest = json.loads((image / "manifest.json").read_bytes())
-    return str(manifest["files"][name]["sha256"])
+    try:
+        manifest = json.loads((image / "manifest.json").read_bytes())
+        return str(manifest["files"][name]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"image {image}: damaged manifest: {error}", _mend(image, "")) from error
 
 
 def read_agent_sources() -> dict[str, bytes]:
@@ -167,4 +191,4 @@ def verify_image(image: Path) -> None:
     try:
         load_manifest(image, verify=True)
     except ImageError as error:
-        raise ConfigError(error.message, error.hint or f"remove {image} to have it built again") from error
+        raise ConfigError(error.message, _mend(image, error.hint)) from error

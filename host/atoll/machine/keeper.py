@@ -78,11 +78,12 @@ class Keeper:
             self._machine.clear_state()
             await self._end()
             return
-        except HostError as error:
+        except (HostError, OSError) as error:
             log.error("%s", error)
             tail = self._machine.console_tail()
-            self._machine.write_state(self._state(FAILED, error=error.message, hint=error.hint, console=tail))
-            await self._end()
+            await self._end()  # before the state is written, which a full disk may prevent
+            hint = error.hint if isinstance(error, HostError) else "see `atoll doctor`"
+            self._machine.write_state(self._state(FAILED, error=str(error), hint=hint, console=tail))
             return
         code = await self._running.process.wait()
         log.info("QEMU ended with exit code %s", code)
@@ -115,7 +116,10 @@ class Keeper:
                     continue
                 self._verdict = proof.Verdict(name, tuple(rejected))
                 if config.accelerator == "auto" and not remembered:
-                    proof.save_verdict(self._conditions, self._verdict)
+                    try:
+                        proof.save_verdict(self._conditions, self._verdict)
+                    except OSError as failure:
+                        log.warning("what was proved is not remembered: %s", failure)
                 return running
         if remembered:
             proof.forget_verdict(self._conditions)
@@ -229,6 +233,8 @@ class Keeper:
         for server in self._servers:
             server.close()
         if self._running:
+            if self._running.process.returncode is None:
+                await self._kill()
             self._running.channel.close()
             await self._running.monitor.close()
         for name in ("docker.sock", "control.sock", "monitor.sock", "wire.sock"):

@@ -255,27 +255,25 @@ def stop(machine: Machine, timeout_s: float = STOP_DEADLINE_S) -> bool:
         if state is not None:
             _clean_up(machine)
         return False
-    if machine.config.driver == "native" or not machine.file("control.json").exists():
+    if machine.config.driver == "native" or not _tell_keeper(machine, {"op": "stop", "timeout_s": timeout_s}):
         end(state.pid)
-    else:
-        _tell_keeper(machine, {"op": "stop", "timeout_s": timeout_s})
     deadline = time.monotonic() + timeout_s + STOP_DEADLINE_S
     while is_alive(state.pid, state.mark):
         if time.monotonic() > deadline:
             raise MachineState(f"machine {machine.name} does not stop", f"its keeper has pid {state.pid}")
         time.sleep(WAIT_S)
-    machine.clear_state()
+    _clean_up(machine)
     return True
 
 
-def _tell_keeper(machine: Machine, message: dict[str, object]) -> None:
+def _tell_keeper(machine: Machine, message: dict[str, object]) -> bool:
+    """Ask a keeper for something; False when it cannot be reached."""
     from ..client.streams import open_stream
 
-    endpoint = Endpoint(*json.loads(machine.file("control.json").read_text()))
     try:
-        stream = open_stream(endpoint)
-    except OSError:
-        return
+        stream = open_stream(Endpoint(*json.loads(machine.file("control.json").read_bytes())))
+    except (OSError, ValueError, TypeError, HostError):
+        return False
     try:
         stream.sendall(json.dumps(message).encode() + b"\n")
         stream.recv(4096)
@@ -283,6 +281,7 @@ def _tell_keeper(machine: Machine, message: dict[str, object]) -> None:
         pass  # it has ended meanwhile, which is what was asked for
     finally:
         stream.close()
+    return True
 
 
 def remove(machine: Machine, *, force: bool) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..paths import cache_directory
 from ..system.accelerator import list_candidates
@@ -76,18 +77,25 @@ def _file() -> Path:
 def load_verdict(key: str) -> Verdict | None:
     """An earlier verdict under these conditions; None when there is none."""
     try:
-        raw = json.loads(_file().read_bytes())[key]
-        return Verdict(raw["accelerator"], tuple((str(a), str(b)) for a, b in raw["rejected"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        raw = _load_known()[key]
+        verdict = Verdict(raw["accelerator"], tuple((str(a), str(b)) for a, b in raw["rejected"]))
+    except (ValueError, KeyError, TypeError):
         return None
+    return verdict if verdict.accelerator in SIGN_OF_LIFE_S else None
+
+
+def _load_known() -> dict[str, Any]:
+    """All verdicts; none where the file is missing or damaged."""
+    try:
+        known = json.loads(_file().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def save_verdict(key: str, verdict: Verdict) -> None:
     """Remember a verdict."""
-    try:
-        known = json.loads(_file().read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = _load_known()
     known.pop(key, None)
     known[key] = asdict(verdict)
     while len(known) > MAX_REMEMBERED:
@@ -98,9 +106,6 @@ def save_verdict(key: str, verdict: Verdict) -> None:
 
 def forget_verdict(key: str) -> None:
     """A remembered accelerator failed after all: prove anew next time."""
-    try:
-        known = json.loads(_file().read_bytes())
-    except (OSError, ValueError):
-        return
+    known = _load_known()
     if known.pop(key, None) is not None:
         write_whole(_file(), json.dumps(known, indent=1).encode(), mode=0o644)

@@ -8,15 +8,17 @@ initrd           initramfs, agent and seed         keeper.log       what its kee
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..config import MachineConfig, load_config, save_config
+from ..config import NAME, MachineConfig, load_config, save_config
 from ..errors import ConfigError, MachineExists, MachineNotFound
 from ..paths import machines_directory
 from ..system.files import write_whole
@@ -95,9 +97,11 @@ class Machine:
             return self.directory
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
         short = Path(tempfile.gettempdir()) / f"atoll-{digest}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        if hasattr(os, "getuid") and short.stat().st_uid != os.getuid():
-            raise ConfigError(f"{short} belongs to somebody else", "set ATOLL_HOME to a shorter path")
+        with contextlib.suppress(FileExistsError):
+            short.mkdir(mode=0o700)
+        status = short.lstat()
+        if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            raise ConfigError(f"{short} is not a directory of yours", "remove it, or set ATOLL_HOME to a shorter path")
         return short
 
     def file(self, name: str) -> Path:
@@ -153,13 +157,18 @@ def list_machines() -> list[Machine]:
     root = machines_directory()
     if not root.is_dir():
         return []
-    return [Machine(path) for path in sorted(root.iterdir()) if (path / "machine.json").exists()]
+    return [Machine(path) for path in sorted(root.iterdir()) if _is_machine(path)]
+
+
+def _is_machine(directory: Path) -> bool:
+    """Not one that is just being made or removed, or that was when the computer lost its power."""
+    return bool(NAME.fullmatch(directory.name)) and (directory / "machine.json").exists()
 
 
 def find_machine(name: str) -> Machine | None:
     """A machine by name; None where there is none."""
     directory = machines_directory() / name
-    return Machine(directory) if (directory / "machine.json").exists() else None
+    return Machine(directory) if directory.name == name and _is_machine(directory) else None
 
 
 def get_machine(name: str) -> Machine:

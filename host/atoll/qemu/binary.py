@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import DependencyMissing
 
 MINIMUM = (7, 2)
+VERSION_S = 30.0
 PROGRAMS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 _VERSION = re.compile(r"QEMU emulator version (\d+)\.(\d+)(?:\.(\d+))?")
 _INSTALL = {
@@ -66,6 +67,9 @@ def find_qemu(arch: str) -> Qemu:
         DependencyMissing: none, or one that is too old.
     """
     path = next((candidate for candidate in candidates(arch) if candidate.is_file()), None)
+    given = os.environ.get("ATOLL_QEMU")
+    if path is None and given:
+        raise DependencyMissing(f"QEMU was not found at {given}", "set ATOLL_QEMU to QEMU's program or directory")
     if path is None:
         raise DependencyMissing(f"QEMU was not found ({PROGRAMS[arch]})", install_hint(arch))
     version = read_version(path)
@@ -85,10 +89,10 @@ def read_version(path: Path) -> tuple[int, int, int]:
         DependencyMissing: it does not run, or is no QEMU.
     """
     try:
-        done = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([str(path), "--version"], capture_output=True, timeout=VERSION_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DependencyMissing(f"{path} does not run: {error}", "install QEMU again") from error
-    match = _VERSION.search(done.stdout)
+    match = _VERSION.search(done.stdout.decode(errors="replace"))
     if not match:
         raise DependencyMissing(f"{path} does not tell QEMU's version", "install QEMU again")
     return int(match[1]), int(match[2]), int(match[3] or 0)

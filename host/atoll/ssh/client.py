@@ -165,8 +165,9 @@ def copy_out(client: paramiko.SSHClient, source: str, target: Path) -> None:
 
 def _get(sftp: paramiko.SFTPClient, source: str, target: Path) -> None:
     if not _is_directory(sftp, source):
+        mode = sftp.stat(source).st_mode or 0o644  # first: a file that is not there must not empty the one that is here
         sftp.get(source, str(target))
-        target.chmod((sftp.stat(source).st_mode or 0o644) & 0o777)
+        target.chmod(mode & 0o777)
         return
     target.mkdir(exist_ok=True)
     for entry in sorted(sftp.listdir(source)):
