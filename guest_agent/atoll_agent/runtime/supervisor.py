@@ -51,6 +51,7 @@ class Process:
     process: ProcessSpec
     log: LogSpec | None
     terminal: int = -1
+    named: bool = False
     started: bool = False
     failure: Message | None = None
     status_open: bool = True
@@ -68,6 +69,7 @@ class Supervisor:
         self._streams: dict[str, Streams] = {}
         self._ended: dict[str, Message] = {}
         self._unrecorded: dict[str, Process] = {}
+        self._early: dict[int, int] = {}
         self._watchers: list[Connection] = []
         self._filters = launch.Filters()
         self.on_child: Callable[[int, int], None] = lambda pid, status: None
@@ -246,13 +248,22 @@ class Supervisor:
         while data:
             kind, data = data[:1], data[1:]
             if kind == join.PID:
-                first, process.pid = process.pid, int.from_bytes(data[:4], "big")
-                self._by_pid.pop(first, None)
-                self._by_pid[process.pid] = process
+                self._name(process, int.from_bytes(data[:4], "big"))
                 data = data[4:]
             elif kind == init.FAILED:
                 process.failure = json.loads(data)
                 return
+
+    def _name(self, process: Process, pid: int) -> None:
+        """An exec's program has a pid, and may have ended already."""
+        self._by_pid.pop(process.pid, None)
+        process.pid, process.named = pid, True
+        if pid in self._early:
+            self._note_end(process, self._early.pop(pid))
+        else:
+            self._by_pid[pid] = process
+        if not self._nameless():
+            self._early.clear()
 
     def _started(self, process: Process) -> None:
         """The socket closed without a failure: the program runs (or has run already)."""
@@ -272,11 +283,26 @@ class Supervisor:
         process.answer({"ok": True, "pid": process.pid, "started_ns": process.started_ns})
 
     def child_ended(self, pid: int, status: int) -> None:
-        """A child was reaped."""
-        process = self._by_pid.pop(pid, None)
-        if process is None:
+        """A child was reaped.
+
+        An exec's program is a child we hear of by a report of the process that made it, and both may have ended before
+        that is read: reports come first, and an end nobody is known for is kept while reports are awaited.
+        """
+        for process in self._nameless():
+            self._on_status(process)
+        found = self._by_pid.pop(pid, None)
+        if found is None:
+            if self._nameless():
+                self._early[pid] = status
             self.on_child(pid, status)
             return
+        self._note_end(found, status)
+
+    def _nameless(self) -> list[Process]:
+        return [process for process in self._by_pid.values() if process.is_exec and not process.named]
+
+    def _note_end(self, process: Process, status: int) -> None:
+        process.named = True
         process.exit_code = os.waitstatus_to_exitcode(status)
         if process.exit_code < 0:
             process.exit_code = 128 - process.exit_code
