@@ -31,8 +31,10 @@ class LogFile:
         self._descriptor = self._open()
 
     def _open(self) -> int:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(descriptor).st_size
+        # A crash or a full disk may have torn the last line; the next shall not go with it.
+        self._torn = self._size > 0 and os.pread(descriptor, 1, self._size - 1) != b"\n"
         return descriptor
 
     def write(self, stream: int, data: bytes) -> None:
@@ -61,8 +63,10 @@ class LogFile:
     def _append(self, data: bytes) -> None:
         # A full disk must not stop the container or the supervisor: the lines are lost, the rest goes on.
         with contextlib.suppress(OSError):
-            os.write(self._descriptor, data)
-            self._size += len(data)
+            data = b"\n" + data if self._torn else data
+            written = os.write(self._descriptor, data)
+            self._torn = written < len(data)
+            self._size += written
             if self._max_size and self._size > self._max_size:
                 self._rotate()
 

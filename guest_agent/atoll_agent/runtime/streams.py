@@ -34,7 +34,7 @@ class Client:
         self._sock, self._streams, self._loop = sock, streams, streams.loop
         self.outputs, self._framed = outputs, framed
         self._reads_stdin = stdin
-        self._keys, self._matched = keys, 0
+        self._keys, self._tail = keys, b""
         self._queue: deque[bytes] = deque()
         self.queued = 0
         self._ending = False
@@ -114,18 +114,20 @@ class Client:
             self._streams.client_stdin_ended()
             self.stdin_changed()
             return
-        if self._keys and self._detaches(data):
+        if self._keys and (typed := self._find_detach(data)) is not None:
+            self._streams.write_stdin(data[:typed])
             self.end()
             return
         self._streams.write_stdin(data)
 
-    def _detaches(self, data: bytes) -> bool:
-        """Look for the detach keys; like Docker, only when they come one read at a time or together."""
-        for byte in data:
-            self._matched = self._matched + 1 if byte == self._keys[self._matched] else int(byte == self._keys[0])
-            if self._matched == len(self._keys):
-                return True
-        return False
+    def _find_detach(self, data: bytes) -> int | None:
+        """Look for the detach keys, which may come in several reads; how many bytes of this one were typed before."""
+        whole = self._tail + data
+        at = whole.find(self._keys)
+        if at >= 0:
+            return max(0, at - len(self._tail))
+        self._tail = whole[len(whole) - len(self._keys) + 1 :] if len(whole) >= len(self._keys) else whole
+        return None
 
     def end(self) -> None:
         """No more output will come: close once the queue is sent."""
@@ -188,6 +190,12 @@ class Streams:
     def _resume(self) -> None:
         for descriptor in self._outputs:
             self.loop.watch(descriptor, READ, partial(self._on_ready, descriptor))
+        self._keep_terminal_writable()
+
+    def _keep_terminal_writable(self) -> None:
+        """A terminal is one descriptor for both directions: input that waits must not be forgotten with its output."""
+        if self._stdin in self._outputs and self._stdin_queue:
+            self._watch_stdin(True)
 
     def _on_ready(self, descriptor: int, events: int) -> None:
         self._on_output(descriptor)
@@ -222,6 +230,7 @@ class Streams:
         self._paused = True
         for descriptor in self._outputs:
             self.loop.forget(descriptor)
+        self._keep_terminal_writable()
 
     def finish(self) -> None:
         """The process is gone: pass on what is left in its pipes, then let the clients end."""
@@ -322,7 +331,7 @@ class Streams:
     def _watch_stdin(self, wanted: bool) -> None:
         terminal = self._stdin in self._outputs
         if terminal:
-            mask = READ | (WRITE if wanted else 0)
+            mask = (0 if self._paused else READ) | (WRITE if wanted else 0)
         else:
             mask = WRITE if wanted else 0
         self.loop.watch(self._stdin, mask, self._on_stdin)

@@ -34,10 +34,17 @@ def _lines(root: int, path: str) -> list[list[str]]:
 def _number(text: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or len(text) > 10:
         return None
-    number = int(text)
-    if number > MAX_ID:
+    return _in_range(int(text))
+
+
+def _in_range(number: int) -> int:
+    if number > MAX_ID:  # 4294967295 is -1 to the kernel, which means: stay who you are
         raise UnknownUser("uids and gids must be in range 0-2147483647")
     return number
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def find_identity(root: int, user: str, extra_groups: list[str]) -> Identity:
@@ -51,7 +58,8 @@ def find_identity(root: int, user: str, extra_groups: list[str]) -> Identity:
     entry = _find_user(_lines(root, "etc/passwd"), name, wanted)
     groups = _lines(root, "etc/group")
     if entry:
-        uid, gid, home, login = int(entry[2]), int(entry[3]), entry[5] if len(entry) > 5 else "/", entry[0]
+        uid, gid, login = _in_range(int(entry[2])), _in_range(int(entry[3])), entry[0]
+        home = entry[5] if len(entry) > 5 else "/"
     elif wanted is not None:
         uid, gid, home, login = wanted, 0, "/", ""
     else:
@@ -60,14 +68,15 @@ def find_identity(root: int, user: str, extra_groups: list[str]) -> Identity:
     if group:
         gid = _find_group(groups, group)
     elif login:
-        supplementary = {int(g[2]) for g in groups if len(g) > 3 and g[2].isdigit() and login in g[3].split(",")}
+        lists = [g for g in groups if len(g) > 3 and _is_number(g[2])]
+        supplementary = {_in_range(int(g[2])) for g in lists if login in g[3].split(",")}
     supplementary |= {_find_group(groups, extra) for extra in extra_groups}
     # The primary group belongs to the list (CVE-2022-36109).
     return Identity(uid, gid, tuple(sorted(supplementary | {gid})), home or "/")
 
 
 def _find_user(lines: list[list[str]], name: str, number: int | None) -> list[str] | None:
-    usable = [e for e in lines if len(e) >= 4 and e[2].isdigit() and e[3].isdigit()]
+    usable = [e for e in lines if len(e) >= 4 and _is_number(e[2]) and _is_number(e[3])]
     for entry in usable:
         if entry[0] == name:
             return entry
@@ -80,8 +89,8 @@ def _find_user(lines: list[list[str]], name: str, number: int | None) -> list[st
 
 def _find_group(lines: list[list[str]], name: str) -> int:
     for entry in lines:
-        if len(entry) >= 3 and entry[0] == name and entry[2].isdigit():
-            return int(entry[2])
+        if len(entry) >= 3 and entry[0] == name and _is_number(entry[2]):
+            return _in_range(int(entry[2]))
     number = _number(name)
     if number is None:
         raise UnknownUser(f"unable to find group {name}: no matching entries in group file")
