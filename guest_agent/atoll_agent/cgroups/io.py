@@ -31,7 +31,10 @@ def plan(host_config: dict[str, Any]) -> list[list[str]]:
         writes.append(["io.weight", f"default {1 + (weight - 10) * 9999 // 990}"])
     for key, name in _THROTTLES:
         for item in host_config.get(key) or []:
-            writes.append(["io.max", f"{_device_number(str(item['Path']))} {name}={int(item['Rate'])}"])
+            rate = item.get("Rate")
+            if not isinstance(rate, int) or rate < 1:
+                raise invalid(f"invalid rate for {key}: {str(rate)[:40]}")
+            writes.append(["io.max", f"{_device_number(str(item.get('Path') or ''))} {name}={rate}"])
     return writes
 
 
