@@ -237,9 +237,10 @@ class Keeper:
                 await self._kill()
             self._running.channel.close()
             await self._running.monitor.close()
-        for name in ("docker.sock", "control.sock", "monitor.sock", "wire.sock"):
-            (self._machine.sockets / name).unlink(missing_ok=True)
-        self._machine.file("control.json").unlink(missing_ok=True)
+        names = ("docker.sock", "control.sock", "monitor.sock", "wire.sock")
+        for path in [*(self._machine.sockets / name for name in names), self._machine.file("control.json")]:
+            with contextlib.suppress(OSError):  # somebody else's, when it cannot be removed
+                path.unlink()
         # Answers that are on their way (to `machine stop`) still go out.
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)

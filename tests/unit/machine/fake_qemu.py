@@ -1,7 +1,7 @@
 """A QEMU for tests: speaks QMP and plays the guest at the other end of the wire, as its first argument's file tells.
 
 The file named by FAKE_QEMU holds JSON: {"kvm": "abort", "tcg": "ok", ...}; a behaviour is `ok`, `abort` (end at once),
-`hang` (answer the monitor, never boot) or `panic-once` (end after the start, the first time).
+`hang` (answer the monitor, never boot), `deaf` (no wire) or `panic-once` (end after the start, the first time).
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def main() -> None:
         print("qemu-system-x86_64: failed to set MSR", file=sys.stderr)
         os._exit(134)
     Path(option(words, "console", "path")).write_text("the last line of the console\n")
-    wire_server = listen(option(words, "wire", "path"))
+    if behaviour != "deaf":
+        wire_server = listen(option(words, "wire", "path"))
     monitor = listen(option(words, "monitor", "path")).accept()[0]
     file = monitor.makefile("w")
 

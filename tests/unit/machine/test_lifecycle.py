@@ -10,9 +10,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,42 +23,6 @@ from atoll.machine.store import Machine, get_machine, list_machines
 from atoll.system.processes import is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake QEMU uses unix sockets")
-FAKE = Path(__file__).with_name("fake_qemu.py")
-
-
-class Lab:
-    """A home of its own with a fake QEMU."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def behave(self, **behaviours: str) -> None:
-        (self.directory / "behaviour.json").write_text(json.dumps(behaviours))
-
-
-@pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    home = tmp_path / "home"
-    qemu = tmp_path / "qemu"
-    qemu.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
-    qemu.chmod(0o755)
-    image = tmp_path / "image"
-    image.mkdir()
-    (image / "initramfs.cpio").write_bytes(b"")
-    kernel = tmp_path / "kernel"
-    kernel.write_bytes(b"kernel")
-    for name, value in {"ATOLL_HOME": home, "ATOLL_QEMU": qemu, "FAKE_QEMU": tmp_path / "behaviour.json"}.items():
-        monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("atoll.machine.images.ensure_image", lambda arch, say, progress=None: image)
-    monkeypatch.setattr("atoll.machine.images.direct_kernel", lambda image, arch: kernel)
-    monkeypatch.setattr("atoll.machine.images.agent_archive", lambda image, arch, say: b"")
-    monkeypatch.setattr("atoll.machine.lifecycle._ensure_base_image", lambda endpoint, machine, say: None)
-    monkeypatch.setattr("atoll.machine.proof.list_candidates", lambda guest, host: [("kvm", ""), ("tcg", "")])
-    lab = Lab(tmp_path)
-    lab.behave(kvm="ok", tcg="ok")
-    yield lab
-    for machine in list_machines():
-        lifecycle.stop(machine, 5)
 
 
 def ask(endpoint: Endpoint, data: bytes) -> bytes:
@@ -112,7 +76,7 @@ def test_a_stream_carries_much_and_half_closes() -> None:
     assert out == data
 
 
-def test_an_accelerator_that_aborts_is_passed_over_and_remembered(lab: Lab) -> None:
+def test_an_accelerator_that_aborts_is_passed_over_and_remembered(lab: Any) -> None:
     lab.behave(kvm="abort", tcg="ok")
     machine = lifecycle.make("default")
     lifecycle.start(machine)
@@ -125,7 +89,7 @@ def test_an_accelerator_that_aborts_is_passed_over_and_remembered(lab: Lab) -> N
     assert state_of("default")["accelerator"] == "tcg"
 
 
-def test_an_accelerator_that_hangs_is_given_up(lab: Lab) -> None:
+def test_an_accelerator_that_hangs_is_given_up(lab: Any) -> None:
     lab.behave(kvm="hang", tcg="ok")
     machine = lifecycle.make("default")
     machine.file("keeper.log").write_text("qemu-system-x86_64: a complaint of yesterday\n")
@@ -135,7 +99,7 @@ def test_an_accelerator_that_hangs_is_given_up(lab: Lab) -> None:
     assert state["reason"] == "kvm: 7 s passed before the guest gives a sign of life"
 
 
-def test_a_remembered_accelerator_that_fails_is_forgotten(lab: Lab) -> None:
+def test_a_remembered_accelerator_that_fails_is_forgotten(lab: Any) -> None:
     machine = lifecycle.make("default")
     lifecycle.start(machine)
     lifecycle.stop(machine)
@@ -146,7 +110,7 @@ def test_a_remembered_accelerator_that_fails_is_forgotten(lab: Lab) -> None:
     assert state_of("default")["accelerator"] == "tcg"
 
 
-def test_nothing_works(lab: Lab) -> None:
+def test_nothing_works(lab: Any) -> None:
     lab.behave(kvm="abort", tcg="abort")
     with pytest.raises(BootError, match="did not start") as caught:
         lifecycle.ensure_running("default")
@@ -189,7 +153,7 @@ def test_a_killed_keeper_leaves_no_qemu_behind() -> None:
     assert machine.status == "running"
 
 
-def test_an_emulated_guest_that_dies_is_booted_once_more(lab: Lab) -> None:
+def test_an_emulated_guest_that_dies_is_booted_once_more(lab: Any) -> None:
     lab.behave(kvm="abort", tcg="panic-once")
     machine = lifecycle.make("default")
     lifecycle.start(machine)
@@ -197,7 +161,7 @@ def test_an_emulated_guest_that_dies_is_booted_once_more(lab: Lab) -> None:
     assert "the last line of the console" in machine.file("keeper.log").read_text()
 
 
-def test_a_machine_is_stopped_while_it_starts(lab: Lab) -> None:
+def test_a_machine_is_stopped_while_it_starts(lab: Any) -> None:
     lab.behave(kvm="abort", tcg="hang")
     machine = lifecycle.make("default")
     with ThreadPoolExecutor(1) as pool:
@@ -213,7 +177,7 @@ def test_a_machine_is_stopped_while_it_starts(lab: Lab) -> None:
     assert not is_alive(state.qemu_pid, state.qemu_mark)
 
 
-def test_a_keeper_killed_while_it_starts_leaves_no_qemu_behind(lab: Lab) -> None:
+def test_a_keeper_killed_while_it_starts_leaves_no_qemu_behind(lab: Any) -> None:
     lab.behave(kvm="abort", tcg="hang")
     machine = lifecycle.make("default")
     with ThreadPoolExecutor(1) as pool:
@@ -265,7 +229,7 @@ def test_names() -> None:
             lifecycle.make(name)
 
 
-def test_no_qemu(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_qemu(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATOLL_QEMU", str(lab.directory / "nowhere"))
     with pytest.raises(DependencyMissing):
         lifecycle.ensure_running("default")
