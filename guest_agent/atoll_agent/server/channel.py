@@ -188,9 +188,9 @@ class Channel:
         except BlockingIOError:
             pass
         except OSError:
-            self._mux.close(number)
-            self._drop(number)
-            return
+            # The service has closed, perhaps with an answer to what it did not want to read: that is still to be read.
+            stream.pending.clear()
+            stream.eof_pending = False
         if stream.eof_pending and not stream.pending:
             stream.eof_pending = False
             with contextlib.suppress(OSError):
