@@ -180,7 +180,7 @@ def compile_profile(profile: dict[str, Any], capabilities: int) -> bytes:
         raise AgentError(
             Kind.SYSTEM, "seccomp needs libseccomp.so.2 (package libseccomp2); see `atoll doctor`"
         ) from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise invalid(f"seccomp: malformed profile: {error}") from error
     try:
         for name in _SIBLINGS.get(NATIVE_ARCHITECTURE, ()):
@@ -189,7 +189,7 @@ def compile_profile(profile: dict[str, Any], capabilities: int) -> bytes:
             if _holds(rule, capabilities):
                 _add(filter_, rule, default)
         return filter_.export()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         raise invalid(f"seccomp: malformed profile: {error!r}") from error
     finally:
         filter_.close()
