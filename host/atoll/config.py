@@ -12,6 +12,9 @@ from .errors import ConfigError
 from .system.files import write_whole
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
+RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+"""Windows has no files of these names; machines have the same names everywhere."""
+
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 DRIVERS = ("qemu", "native")
 ACCELERATORS = ("auto", "kvm", "hvf", "whpx", "tcg")
@@ -50,7 +53,7 @@ class MachineConfig:
         Raises:
             ConfigError: with the field that does not.
         """
-        if not NAME.fullmatch(self.name):
+        if not NAME.fullmatch(self.name) or RESERVED.fullmatch(self.name):
             raise ConfigError(
                 f"invalid machine name {self.name[:60]!r}", "use up to 40 lower-case letters, digits and dashes"
             )

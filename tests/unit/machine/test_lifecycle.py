@@ -255,3 +255,50 @@ def test_attempts() -> None:
     assert names == ["tcg"]
     assert out[0][0] == "hvf"
     assert "aborts" in verdict.reason
+
+
+@pytest.mark.usefixtures("lab")
+def test_two_first_commands_make_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other command makes the machine between our look and our own attempt."""
+    lifecycle.make("default")
+    monkeypatch.setattr(lifecycle, "find_machine", lambda name: None)
+    said: list[str] = []
+    lifecycle.ensure_running("default", say=said.append)
+    assert get_machine("default").status == "running"
+    assert not any("made" in line for line in said)
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("notes", [None, b'{"status": "running", "of": "another version"}', b"{"])
+def test_a_keeper_with_unknown_notes_is_ended(notes: bytes | None) -> None:
+    """A machine that runs since before an upgrade: its QEMU must not be left alone with the disk."""
+    for action in ("stop", "start", "remove"):
+        lifecycle.ensure_running("default")
+        machine = get_machine("default")
+        state = machine.read_state()
+        assert state is not None
+        if notes is None:
+            machine.clear_state()
+        else:
+            machine.file("keeper.json").write_bytes(notes)
+        if action == "stop":
+            assert lifecycle.stop(machine, 5)
+        elif action == "start":
+            lifecycle.start(machine)
+        else:
+            lifecycle.remove(machine, force=True)
+        assert not is_alive(state.pid, state.mark)
+        assert not is_alive(state.qemu_pid, state.qemu_mark)
+
+
+@pytest.mark.usefixtures("lab")
+def test_a_start_waits_for_the_keeper_before_it_to_end() -> None:
+    lifecycle.ensure_running("default")
+    machine = get_machine("default")
+    for _ in range(3):
+        state = machine.read_state()
+        assert state is not None
+        os.kill(state.qemu_pid, signal.SIGKILL)
+        wait_until(lambda: machine.read_state() is None)
+        lifecycle.start(machine)
+        assert machine.status == "running"
