@@ -54,7 +54,9 @@ def _guarded(check: Callable[[], Finding]) -> Finding:
     except HostError as error:
         return Finding(name, FAIL, error.message, error.hint)
     except OSError as error:
-        return Finding(name, FAIL, str(error))
+        return Finding(name, FAIL, str(error), "mend its rights or its disk, or set ATOLL_HOME to another directory")
+    except Exception as error:  # what is wrong with the computer must not keep the other checks from being told
+        return Finding(name, FAIL, f"the check itself failed: {error!r}", "tell the makers of Atoll")
 
 
 def check_python() -> Finding:
