@@ -65,6 +65,11 @@ def check_request(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any],
     for fields, members in objects:
         for name in members:
             _object(fields, name)
+    for fields, name in ((config, "Labels"), (host, "Tmpfs"), (host, "Sysctls")):
+        if not all(isinstance(value, str) for value in _object(fields, name).values()):
+            raise invalid(f"invalid {name}: strings are expected")
+    _check_lists(_object(config, "Healthcheck"), ("Test",), str, "a list of strings")
+    _object(_object(host, "LogConfig"), "Config")
     _check_values(config, host)
     endpoints = _object(networking, "EndpointsConfig")
     return config, host, endpoints
@@ -84,8 +89,10 @@ def _check(where: dict[str, Any], names: tuple[str, ...], kind: type, text: str)
         value = where.get(name)
         if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise invalid(f"invalid {name}: {text} is expected")
-        if isinstance(value, str) and "\0" in value:
-            raise invalid(f"invalid {name}: NUL byte")
+        if isinstance(value, int) and abs(value) >> 63:
+            raise invalid(f"invalid {name}: {text} is expected")
+        if isinstance(value, str):
+            _check_text(name, value)
 
 
 def _check_lists(where: dict[str, Any], names: tuple[str, ...], kind: type, text: str) -> None:
@@ -95,8 +102,18 @@ def _check_lists(where: dict[str, Any], names: tuple[str, ...], kind: type, text
             continue
         if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
             raise invalid(f"invalid {name}: {text} is expected")
-        if any("\0" in item for item in value if isinstance(item, str)):
-            raise invalid(f"invalid {name}: NUL byte")
+        for item in value:
+            if isinstance(item, str):
+                _check_text(name, item)
+
+
+def _check_text(name: str, value: str) -> None:
+    if "\0" in value:
+        raise invalid(f"invalid {name}: NUL byte")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character; no file and no program can
+        raise invalid(f"invalid {name}: not text") from None
 
 
 def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
@@ -114,6 +131,9 @@ def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
         raise invalid(f"Invalid value {adjustment}, range for oom score adj is [-1000, 1000]")
     if (host.get("ShmSize") or 0) < 0:
         raise invalid("SHM size can not be less than 0")
+    size = host.get("ConsoleSize") or [0, 0]
+    if not isinstance(size, list) or [isinstance(n, int) and 0 <= n < 65536 for n in size] != [True, True]:
+        raise invalid("invalid ConsoleSize: height and width are expected")
     if config.get("StopSignal"):
         parse_signal(config["StopSignal"])
     _check_supported(config, host)
@@ -160,6 +180,8 @@ def merge_config(config: dict[str, Any], image: Image, container_id: str) -> dic
             merged["Cmd"] = base.get("Cmd")
     elif entrypoint in ([], [""]):
         merged["Entrypoint"] = None
+        if not entrypoint and not config.get("Cmd"):
+            merged["Cmd"] = base.get("Cmd")
     if not (merged.get("Entrypoint") or merged.get("Cmd")):
         raise invalid("no command specified")
     given = {item.partition("=")[0] for item in config.get("Env") or []}

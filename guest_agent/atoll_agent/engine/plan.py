@@ -111,7 +111,12 @@ def plan_rlimits(host: dict[str, Any]) -> list[list[int]]:
         name = str(item.get("Name") or "")
         if name not in _RLIMITS:
             raise invalid(f"invalid ulimit type: {name}")
-        limits.append([_RLIMITS[name], int(item.get("Soft") or 0), int(item.get("Hard") or 0)])
+        soft, hard = (item.get(key) or 0 for key in ("Soft", "Hard"))
+        if not all(isinstance(value, int) and -1 <= value < 1 << 63 for value in (soft, hard)):
+            raise invalid(f"invalid ulimit {name}: whole numbers are expected, -1 for no limit")
+        if hard != -1 and (soft == -1 or soft > hard):
+            raise invalid(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
+        limits.append([_RLIMITS[name], soft, hard])
     return limits
 
 
@@ -217,7 +222,7 @@ def plan_log(host: dict[str, Any], directory: Path) -> LogSpec:
             "max_size": parse_size(str(options.get("max-size") or "0")),
             "max_file": max(1, int(options.get("max-file") or 1)),
         }
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise invalid(f"invalid log option: {error}") from error
 
 

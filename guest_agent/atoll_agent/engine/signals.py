@@ -10,7 +10,7 @@ DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
 def parse_signal(text: str) -> int:
-    """`SIGTERM`, `TERM`, `15` or `SIGRTMIN+3`.
+    """`SIGTERM`, `TERM`, `15`, `SIGRTMIN+3` or `SIGRTMAX-1`.
 
     Raises:
         AgentError: unknown.
@@ -19,9 +19,11 @@ def parse_signal(text: str) -> int:
     if plain.isascii() and plain.isdigit() and 0 < int(plain) <= 64:
         return int(plain)
     plain = plain.removeprefix("SIG")
-    base, plus, offset = plain.partition("+")
     try:
-        number = int(signal.Signals[f"SIG{base}"])
-        return number + (int(offset) if plus else 0)
+        if plain[:6] in ("RTMIN+", "RTMAX-") and plain[6:].isdigit():
+            number = signal.SIGRTMIN + int(plain[6:]) if plain[4] == "N" else signal.SIGRTMAX - int(plain[6:])
+            if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+                return number
+        return int(signal.Signals[f"SIG{plain}"])
     except (KeyError, ValueError):
         raise invalid(f"invalid signal: {str(text)[:40]}") from None
