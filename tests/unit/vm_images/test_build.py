@@ -158,3 +158,67 @@ def test_base_image_is_docker_archive_and_oci_layout(build: Any, tmp_path: Path)
         assert content.getmember("usr/bin/busybox").isfile()
         assert content.getmember("usr/bin/sh").linkname == "busybox"
         assert content.getmember("tmp").mode == 0o1777
+
+
+def full_disk(*arguments: Any, **options: Any) -> None:
+    """What every kind of writing says then."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("at", ["stage 1", "bytecode", "first file", "last file", "place"])
+def test_a_full_disk_at_any_step(
+    build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, existing: bool
+) -> None:
+    """Nothing half-built is taken for whole later: there is the old image or none, and the next build succeeds."""
+    if existing:
+        build()
+        for kept in (tmp_path / "cache").glob("bytecode-*.tar"):
+            kept.unlink()
+    before = {path: path.read_bytes() for path in (tmp_path / "image").glob("*")}
+    write_bytes, write_durably, rename = Path.write_bytes, manifest_module._write_durably, Path.rename
+    written: list[Path] = []
+
+    def write_bytes_until(self: Path, data: bytes) -> int:
+        if (at == "bytecode") == self.name.startswith("bytecode-"):
+            self.touch()
+            full_disk()
+        return write_bytes(self, data)
+
+    def write_durably_until(path: Path, data: bytes) -> None:
+        written.append(path)
+        if len(written) == {"first file": 1, "last file": 5}.get(at, 0):
+            write_bytes(path, data[: len(data) // 2])
+            full_disk()
+        write_durably(path, data)
+
+    def rename_until(self: Path, to: Path) -> Path:
+        if to.name == "image" and not written:
+            written.append(to)
+            full_disk()
+        return rename(self, to)
+
+    with monkeypatch.context() as patch:
+        if at in ("stage 1", "bytecode"):
+            patch.setattr(Path, "write_bytes", write_bytes_until)
+        elif at == "place":
+            patch.setattr(Path, "rename", rename_until)
+        else:
+            patch.setattr(manifest_module, "_write_durably", write_durably_until)
+        with pytest.raises(ImageError, match="No space left") as caught:
+            build()
+    assert "disk full" in caught.value.hint
+    assert names(tmp_path) == (["cache", "image"] if existing else ["cache"])
+    assert {path: path.read_bytes() for path in (tmp_path / "image").glob("*")} == before
+    assert not [name for name in names(tmp_path / "cache") if name.startswith(".stage-1-") or name.endswith(".tmp")]
+    built = build()
+    assert load_manifest(tmp_path / "image") == built
+
+
+def test_another_lock_is_another_recipe(make: SimpleNamespace) -> None:
+    """So an image of another lock lies elsewhere, and is never taken for this one's."""
+    packages = make.packages()
+    one = recipe_digest("amd64", make.lock(packages))
+    assert recipe_digest("amd64", make.lock(packages)) == one
+    assert recipe_digest("amd64", make.lock({**packages, "libc6": packages["libc6"] + b"x"})) != one
+    assert recipe_digest("amd64", make.lock(packages, date="2026-01-02T03:04:06+00:00")) != one

@@ -135,3 +135,62 @@ def test_full_disk(server: Any, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ImageError, match="no space left"):
         fetcher.fetch_all([file])
     assert not fetcher.path(file).exists()
+
+
+def test_a_cached_file_that_was_cut_off_is_fetched_again(server: Any, fetcher: Fetcher) -> None:
+    server.files["/f"] = DATA
+    file = wanted(f"{server.base}/f")
+    fetcher.path(file).parent.mkdir()
+    fetcher.path(file).write_bytes(DATA[:-1])
+    fetcher.fetch_all([file])
+    assert fetcher.path(file).read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"X" * len(DATA), b"<html>Please log in</html>", b"", DATA[:-1], DATA + b"more"],
+    ids=["same size", "a page of the hotel", "nothing", "cut off", "more"],
+)  # fmt: skip
+def test_a_mirror_with_wrong_bytes_is_passed_over(server: Any, fetcher: Fetcher, wrong: bytes) -> None:
+    """Nor does what it sent get mixed with what the next one sends."""
+    server.files |= {"/bad/f": wrong, "/good/f": DATA}
+    file = wanted(f"{server.base}/bad/f", f"{server.base}/good/f")
+    assert fetcher.fetch_all([file]) == []
+    assert fetcher.path(file).read_bytes() == DATA
+    assert [path.name for path in fetcher.path(file).parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("step", ["making the directory", "writing", "naming"])
+def test_a_full_disk_is_told_and_the_next_try_goes_on(
+    server: Any, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    server.files["/f"] = DATA
+    file = wanted(f"{server.base}/f")
+    copy = Fetcher._copy
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    def half(self: Fetcher, response: Any, write: Any, limit: int) -> None:
+        written: list[int] = []
+
+        def write_some(data: bytes) -> int:
+            if written:
+                full()
+            written.append(write(data))
+            return written[0]
+
+        copy(self, response, write_some, limit)
+
+    with monkeypatch.context() as patch:
+        match step:
+            case "making the directory":
+                patch.setattr(Path, "mkdir", full)
+            case "writing":
+                patch.setattr(Fetcher, "_copy", half)
+            case "naming":
+                patch.setattr(Path, "replace", full)
+        with pytest.raises(ImageError, match="no space left"):
+            fetcher.fetch_all([file])
+        assert not fetcher.path(file).exists()
+    fetcher.fetch_all([file])
+    assert fetcher.path(file).read_bytes() == DATA

@@ -85,3 +85,28 @@ def test_lock_mismatch(
     with pytest.raises(ImageError, match="its hash is not the one expected"):
         fetch_packages(lock, "amd64", tmp_path, server.mirrors(), recorder)
     assert not (tmp_path / "a_1.deb").exists()
+
+
+@pytest.mark.parametrize("damage", [b"old", b"", b"evil!", None])
+def test_a_package_that_changes_after_it_was_checked_is_not_unpacked(
+    server: Any, make: SimpleNamespace, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch,
+    damage: bytes | None,
+) -> None:  # fmt: skip
+    lock = make.lock(OLD)
+    server.put_packages(lock, OLD)
+    fetch = module.Fetcher.fetch_all
+
+    def fetch_and_spoil(self: Any, files: Any) -> Any:
+        gone = fetch(self, files)
+        if damage is None:
+            (tmp_path / "a_1.deb").unlink()
+        else:
+            (tmp_path / "a_1.deb").write_bytes(damage)
+        return gone
+
+    monkeypatch.setattr(module.Fetcher, "fetch_all", fetch_and_spoil)
+    with pytest.raises(ImageError, match=r"a_1\.deb"):
+        fetch_packages(lock, "amd64", tmp_path, server.mirrors(), recorder)
+    monkeypatch.undo()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert fetch_packages(lock, "amd64", tmp_path, server.mirrors(), recorder) == (lock, OLD)
