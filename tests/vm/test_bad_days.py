@@ -55,8 +55,6 @@ def test_qemu_dies_in_the_middle_of_run(fresh: Home, survivor: str, name: str) -
         assert run.wait() == 125
         assert run.stderr.startswith("error: lost the engine while container "), run.stderr
         assert "hint: the machine may have stopped" in run.stderr
-    wait_for(lambda: not is_alive(state.pid, state.mark), "the keeper to end")
-    assert fresh.machine().status == "stopped"
     again = fresh(*RUN, BASE, "echo", "back")
     assert again.stdout == b"back\n"
     assert "starting machine default" in again.stderr.decode()
@@ -167,4 +165,23 @@ def test_machine_stops_while_it_starts(fresh: Home) -> None:
         assert "stopped while it was starting" in starting.stderr
     assert not fresh.processes()
     assert fresh.machine().status == "stopped"
+    assert fresh.out(*RUN, BASE, "echo", "back") == "back"
+
+
+def test_keepers_notes_are_lost(fresh: Home) -> None:
+    """Or written by another version: the machine that runs must not be left alone with the disk."""
+    fresh("machine", "start")
+    state = fresh.state()
+    fresh.machine().clear_state()
+    assert fresh.out(*RUN, BASE, "echo", "back") == "back"
+    assert not is_alive(state.qemu_pid, state.qemu_mark)
+    assert len(fresh.processes()) == 2
+
+
+def test_machine_powers_off_by_itself(fresh: Home, survivor: str) -> None:
+    """The next command starts it, even while the keeper is still clearing up."""
+    fresh("machine", "start")
+    state = fresh.state()
+    fresh("machine", "ssh", "default", "echo o > /proc/sysrq-trigger", code=None)
+    wait_for(lambda: not is_alive(state.qemu_pid, state.qemu_mark), "QEMU to end")
     assert fresh.out(*RUN, BASE, "echo", "back") == "back"

@@ -196,6 +196,15 @@ def test_machine_logs_show_console_and_keeper(pair: Home) -> None:
     pair("machine", "logs", "--keeper")
 
 
+def test_engine_answers_on_the_machines_socket(pair: Home) -> None:
+    """What no command asks for."""
+    with pair.engine("other") as engine:
+        assert engine.system.ping()["api-version"]
+        assert engine.system.info()["Name"] == "atoll-other"
+        assert engine.system.version()["Os"] == "linux"
+        assert all(0 < size < 256 << 20 for size in engine.system.memory().values())
+
+
 # -- other clients ----------------------------------------------------------------------------
 
 

@@ -12,13 +12,17 @@ from .conftest import BASE, Home
 RUN = ("run", "--rm", "--network", "none")
 
 
-def test_first_run_makes_the_machine_and_proves_an_accelerator(home: Home) -> None:
-    """With `auto`: /dev/kvm may be there and not work, and the machine comes up all the same."""
-    first = home("run", "--rm", BASE, "echo", "hello")
-    assert first.stdout == b"hello\n"
-    assert "made machine default" in first.stderr.decode()
-    second = home("run", "--rm", BASE, "echo", "hello again")
-    assert (second.stdout, second.stderr) == (b"hello again\n", b"")
+def test_first_runs_make_the_machine_and_prove_an_accelerator(home: Home) -> None:
+    """Two commands at once, and no machine yet. /dev/kvm may be there and not work: the machine comes up all the same."""
+    with (
+        home.start("run", "--rm", BASE, "echo", "hello") as one,
+        home.start("run", "--rm", BASE, "echo", "hello") as two,
+    ):
+        assert (one.wait(), two.wait()) == (0, 0), one.stderr + two.stderr
+        assert (one.stdout, two.stdout) == ("hello\n", "hello\n")
+        assert (one.stderr + two.stderr).splitlines() == ["made machine default", "starting machine default"]
+    again = home("run", "--rm", BASE, "echo", "hello again")
+    assert (again.stdout, again.stderr) == (b"hello again\n", b"")
     chosen = home.json("machine", "inspect")[0]
     assert (chosen["Status"], chosen["Config"]["accelerator"]) == ("running", "auto")
     finding = next(row for row in home.json("doctor", "--format", "json") if row["name"] == "accelerator")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import BootError, DependencyMissing, HostError, MachineState
+from ..errors import BootError, DependencyMissing, HostError, MachineExists, MachineState
 from ..system.processes import end, is_alive
 from .endpoint import Endpoint
 from .store import FAILED, RUNNING, KeeperState, Machine, create_machine, find_machine, get_machine, remove_machine
@@ -43,11 +43,20 @@ def ensure_running(name: str, *, driver: str | None = None, say: Say = lambda te
         if endpoint:
             return endpoint
     elif name in (DEFAULT, "native"):
-        machine = make(name, driver=driver or "qemu")
-        say(f"made machine {name}")
+        machine = _make_unless_made(name, driver or "qemu", say)
     else:
         machine = get_machine(name)
     return start(machine, say=say)
+
+
+def _make_unless_made(name: str, driver: str, say: Say) -> Machine:
+    """Make a machine that another command may be making, too."""
+    try:
+        machine = make(name, driver=driver)
+    except MachineExists:
+        return get_machine(name)
+    say(f"made machine {name}")
+    return machine
 
 
 def make(name: str, **settings: object) -> Machine:
@@ -91,6 +100,7 @@ def _clean_up(machine: Machine) -> None:
     """Take away what a keeper left behind that was killed: its QEMU would hold the disk."""
     state = machine.read_state()
     if state is None:
+        _dismiss_keeper(machine)
         return
     if state.alive and state.status != FAILED:
         end(state.pid, force=True)
@@ -100,6 +110,20 @@ def _clean_up(machine: Machine) -> None:
         while is_alive(state.qemu_pid, state.qemu_mark) and time.monotonic() < deadline:
             time.sleep(WAIT_S)
     machine.clear_state()
+
+
+def _dismiss_keeper(machine: Machine) -> bool:
+    """End a keeper whose notes are lost, or another version's; wait for one that is ending. False: none was reached."""
+    from ..system.locks import FileLock
+
+    reached = _tell_keeper(machine, {"op": "stop", "timeout_s": STOP_DEADLINE_S})
+    lock = FileLock(machine.file("keeper.lock"))
+    if not lock.acquire(2 * STOP_DEADLINE_S if reached else STOP_DEADLINE_S):
+        raise MachineState(
+            f"machine {machine.name} has a keeper that does not end", f"see {machine.file('keeper.log')}"
+        )
+    lock.release()
+    return reached
 
 
 def _start_qemu(machine: Machine, say: Say) -> Endpoint:
@@ -251,9 +275,10 @@ def stop(machine: Machine, timeout_s: float = STOP_DEADLINE_S) -> bool:
         timeout_s: how long its containers and itself may take before it is ended.
     """
     state = machine.read_state()
-    if state is None or not state.alive:
-        if state is not None:
-            _clean_up(machine)
+    if state is None:
+        return machine.file("control.json").exists() and _dismiss_keeper(machine)
+    if not state.alive:
+        _clean_up(machine)
         return False
     if machine.config.driver == "native" or not _tell_keeper(machine, {"op": "stop", "timeout_s": timeout_s}):
         end(state.pid)
