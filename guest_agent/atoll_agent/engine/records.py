@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
 import threading
 from dataclasses import asdict, dataclass, field
@@ -176,16 +175,27 @@ class RecordStore:
     def _load(self, directory: Path) -> Container:
         whole = json.loads((directory / "config.json").read_bytes())
         container = Container(**whole["static"], state=State(**whole["state"]))
-        state_path = directory / "state.json"
-        if state_path.exists():
-            container.state = State(**json.loads(state_path.read_bytes()))
+        container.state = self._load_state(directory / "state.json") or container.state
         if container.id != directory.name:
             raise ValueError("the record names another container")
         return container
+
+    @staticmethod
+    def _load_state(path: Path) -> State | None:
+        """What was last saved; None where that is nothing, or was torn by a power cut: it is not always synced."""
+        try:
+            return State(**json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            log.error("%s cannot be read (%r); the container's first state stands", path, error)
+            return None
 
     def _set_aside(self, directory: Path, error: Exception) -> None:
         aside = directory.parent.parent / "broken"
         aside.mkdir(exist_ok=True, mode=0o700)
         log.error("container record %s cannot be read (%r); moved to %s", directory.name, error, aside)
-        with contextlib.suppress(OSError):
-            os.rename(directory, aside / directory.name)
+        # The writable layer is the user's work: it must not be taken for one whose container was removed.
+        for source, name in ((self.overlay(directory.name), f"{directory.name}.overlay"), (directory, directory.name)):
+            with contextlib.suppress(OSError):
+                source.rename(aside / name)

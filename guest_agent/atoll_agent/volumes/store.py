@@ -17,6 +17,10 @@ from ..runtime.log_file import format_time
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
+def _is_name(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) and len(text) <= 255
+
+
 class VolumeStore:
     """All volumes of one engine. Thread-safe."""
 
@@ -24,6 +28,8 @@ class VolumeStore:
         self._root = data_root / "volumes"
         self._root.mkdir(mode=0o701, exist_ok=True, parents=True)
         self._lock = threading.Lock()
+        for leftover in self._root.glob(".*.removing"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def path(self, name: str) -> Path:
         """The directory that is mounted."""
@@ -35,7 +41,7 @@ class VolumeStore:
         Raises:
             AgentError: an invalid name.
         """
-        if not _NAME.fullmatch(name) or len(name) > 255:
+        if not _is_name(name):
             raise invalid(
                 f'create {name[:80]}: "{name[:80]}" includes invalid characters for a local volume name, only '
                 '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
@@ -48,13 +54,19 @@ class VolumeStore:
             return self._describe(name)
 
     def _describe(self, name: str) -> dict[str, Any]:
-        record = json.loads((self._root / name / "volume.json").read_bytes())
+        try:
+            record = json.loads((self._root / name / "volume.json").read_bytes())
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):  # its data counts, and is whole
+            record = {}
+        labels = record.get("labels")
         return {
             "Name": name,
             "Driver": "local",
             "Mountpoint": str(self.path(name)),
-            "CreatedAt": record["created"],
-            "Labels": record["labels"] or None,
+            "CreatedAt": str(record.get("created") or "0001-01-01T00:00:00Z"),
+            "Labels": labels if labels and isinstance(labels, dict) else None,
             "Options": None,
             "Scope": "local",
         }
@@ -65,13 +77,14 @@ class VolumeStore:
         Raises:
             AgentError: there is none.
         """
-        if not _NAME.fullmatch(name) or not (self._root / name / "volume.json").exists():
+        if not _is_name(name) or not (self._root / name / "volume.json").exists():
             raise not_found(f"get {name}: no such volume")
         return self._describe(name)
 
     def list_volumes(self) -> list[dict[str, Any]]:
         """All volumes by name."""
-        return [self._describe(p.parent.name) for p in sorted(self._root.glob("*/volume.json"))]
+        found = sorted(path.parent.name for path in self._root.glob("*/volume.json"))
+        return [self._describe(name) for name in found if _is_name(name)]
 
     def remove(self, name: str, users: list[str], *, force: bool = False) -> None:
         """Remove a volume that no container uses.
