@@ -27,22 +27,23 @@ def plan_points(config: dict[str, Any], host: dict[str, Any], volumes: VolumeSto
     """
     points = [_from_bind(text, volumes) for text in host.get("Binds") or []]
     points += [_from_mount(mount, volumes) for mount in host.get("Mounts") or []]
-    targets = [point["Destination"] for point in points]
+    targets = [point["Destination"] for point in points] + [_target(target) for target in host.get("Tmpfs") or {}]
     double = next((t for t in targets if targets.count(t) > 1), None)
     if double:
         raise invalid(f"Duplicate mount point: {double}")
-    taken = {*targets, *(posixpath.normpath(t) for t in host.get("Tmpfs") or {})}
-    for target in config.get("Volumes") or {}:
-        if posixpath.normpath(target) not in taken:
-            points.append(_volume_point(secrets.token_hex(32), _target(target), volumes, writable=True, mode=""))
+    for text in (host.get("Tmpfs") or {}).values():
+        _split_tmpfs(text)
+    for target in map(_target, config.get("Volumes") or {}):
+        if target not in targets:
+            points.append(_volume_point(secrets.token_hex(32), target, volumes, writable=True, mode=""))
     return points
 
 
 def _target(path: str) -> str:
     if not path.startswith("/"):
         raise invalid(f"invalid mount path: '{path}' mount path must be absolute")
-    normal = posixpath.normpath(path)
-    if normal in ("/", "//"):
+    normal = "/" + posixpath.normpath(path).lstrip("/")  # POSIX keeps two slashes in front, the kernel does not
+    if normal == "/":
         raise invalid("invalid specification: destination can't be '/'")
     if normal == "/proc" or normal.startswith("/proc/"):
         raise invalid(f"invalid mount path: '{path}' is inside /proc")
@@ -59,11 +60,12 @@ def _from_bind(text: str, volumes: VolumeStore) -> Point:
         raise invalid(f"invalid mode: {unknown}")
     writable = "ro" not in modes
     propagation = next((mode for mode in modes if mode in _PROPAGATIONS), "rprivate")
+    target = _target(parts[1])
     if not parts[0].startswith("/"):
-        return _volume_point(parts[0], _target(parts[1]), volumes, writable=writable, mode=",".join(modes))
+        return _volume_point(parts[0], target, volumes, writable=writable, mode=",".join(modes))
     source = Path(posixpath.normpath(parts[0]))
     source.mkdir(parents=True, exist_ok=True) if not os.path.lexists(source) else None
-    return _bind_point(str(source), _target(parts[1]), writable=writable, mode=",".join(modes), propagation=propagation)
+    return _bind_point(str(source), target, writable=writable, mode=",".join(modes), propagation=propagation)
 
 
 def _volume_point(name: str, target: str, volumes: VolumeStore, *, writable: bool, mode: str) -> Point:
@@ -100,22 +102,30 @@ def _from_mount(mount: dict[str, Any], volumes: VolumeStore) -> Point:
             raise invalid('invalid mount config for type "bind": field Source must be an absolute path')
         if not os.path.exists(source):
             raise invalid(f'invalid mount config for type "bind": bind source path does not exist: {source}')
-        propagation = (mount.get("BindOptions") or {}).get("Propagation") or "rprivate"
+        propagation = _options(mount, "BindOptions").get("Propagation") or "rprivate"
+        if propagation not in _PROPAGATIONS:
+            raise invalid(f"invalid mount config: unknown propagation {str(propagation)[:40]!r}")
         return _bind_point(posixpath.normpath(source), target, writable=writable, mode="", propagation=propagation)
     if kind == "volume":
         return _volume_point(source or secrets.token_hex(32), target, volumes, writable=writable, mode="z")
     if kind == "tmpfs":
-        options = mount.get("TmpfsOptions") or {}
-        parameters = []
-        if options.get("SizeBytes"):
-            parameters.append(f"size={int(options['SizeBytes'])}")
-        if options.get("Mode"):
-            parameters.append(f"mode={int(options['Mode']):o}")
+        options = _options(mount, "TmpfsOptions")
+        size, mode = options.get("SizeBytes") or 0, options.get("Mode") or 0
+        if not all(isinstance(number, int) and number >= 0 for number in (size, mode)):
+            raise invalid("invalid mount config: TmpfsOptions: whole numbers are expected")
+        parameters = ([f"size={size}"] if size else []) + ([f"mode={mode:o}"] if mode else [])
         return {
             "Type": "tmpfs", "Source": "", "Destination": target, "Mode": ",".join(parameters),
             "RW": writable, "Propagation": "",
         }  # fmt: skip
     raise invalid(f"invalid mount config: unknown mount type {kind!r}")
+
+
+def _options(mount: dict[str, Any], name: str) -> dict[str, Any]:
+    options = mount.get(name) or {}
+    if not isinstance(options, dict):
+        raise invalid(f"invalid mount config: {name}: an object is expected")
+    return options
 
 
 def plan_standard(host: dict[str, Any], hierarchy_has_cgroup: bool, mqueue: bool) -> list[MountSpec]:
@@ -142,6 +152,11 @@ def _mount(kind: str, target: str, flags: list[str], options: list[str] | None =
 
 
 _FLAGS = {"ro", "nosuid", "nodev", "noexec", "strictatime"}
+_OPPOSITES = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}
+_NEUTRAL = {"rw", "defaults", "async", "atime", "noatime", "diratime", "nodiratime", "relatime"}
+"""What makes no difference to a file system in memory."""
+_TMPFS_FLAGS = ("nodev", "noexec", "nosuid")
+_PARAMETERS = {"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"}
 
 
 def plan_asked(points: list[Point], tmpfs: dict[str, str]) -> list[MountSpec]:
@@ -150,7 +165,8 @@ def plan_asked(points: list[Point], tmpfs: dict[str, str]) -> list[MountSpec]:
     for point in points:
         if point["Type"] == "tmpfs":
             options = [o for o in point["Mode"].split(",") if o]
-            mounts.append(_tmpfs(point["Destination"], options, ["ro"] if not point["RW"] else []))
+            flags = sorted({*_TMPFS_FLAGS, *([] if point["RW"] else ["ro"])})
+            mounts.append(_mount("tmpfs", point["Destination"], flags, options))
             continue
         mounts.append(
             {
@@ -163,10 +179,25 @@ def plan_asked(points: list[Point], tmpfs: dict[str, str]) -> list[MountSpec]:
             }
         )
     for target, text in tmpfs.items():
-        words = [word for word in text.split(",") if word]
-        mounts.append(_tmpfs(_target(target), [w for w in words if "=" in w], [w for w in words if w in _FLAGS]))
+        flags, options = _split_tmpfs(text)
+        mounts.append(_mount("tmpfs", _target(target), flags, options))
     return sorted(mounts, key=lambda mount: mount["target"].count("/"))
 
 
-def _tmpfs(target: str, options: list[str], flags: list[str]) -> MountSpec:
-    return _mount("tmpfs", target, sorted({"nosuid", "nodev", "noexec", *flags}), options)
+def _split_tmpfs(text: str) -> tuple[list[str], list[str]]:
+    """Flags and parameters of `--tmpfs`: without a word about them it is nosuid, nodev and noexec.
+
+    Raises:
+        AgentError: a word that is neither.
+    """
+    flags, options = set(_TMPFS_FLAGS), []
+    for word in filter(None, text.split(",")):
+        if word in _OPPOSITES:
+            flags.discard(_OPPOSITES[word])
+        elif word in _FLAGS:
+            flags.add(word)
+        elif word.partition("=")[0] in _PARAMETERS:
+            options.append(word)
+        elif word not in _NEUTRAL:
+            raise invalid(f'invalid tmpfs option ["{word[:40]}"]')
+    return sorted(flags), options
