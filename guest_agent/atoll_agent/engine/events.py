@@ -46,11 +46,19 @@ class Events:
                     self._listeners.remove(listener)
 
     def listen(self, since_ns: int | None, until_ns: int | None) -> Iterator[Event | None]:
-        """Events since `since_ns`, then new ones until `until_ns`; None now and then to notice a lost client."""
+        """Events since `since_ns`, then new ones until `until_ns`; None now and then to notice a lost client.
+
+        Nothing that happens after this call is missed, even before the first event is taken.
+        """
         listener: queue.Queue[Event | None] = queue.Queue(QUEUE)
         with self._lock:
             past = list(self._past)
             self._listeners.append(listener)
+        return self._tell(listener, past, since_ns, until_ns)
+
+    def _tell(
+        self, listener: queue.Queue[Event | None], past: list[Event], since_ns: int | None, until_ns: int | None
+    ) -> Iterator[Event | None]:
         try:
             if since_ns is not None:
                 yield from (
@@ -58,9 +66,12 @@ class Events:
                 )
             while until_ns is None or time.time_ns() < until_ns:
                 left = 10.0 if until_ns is None else max(0.0, min(10.0, (until_ns - time.time_ns()) / 1e9))
+                dropped = listener not in self._listeners
                 try:
-                    event = listener.get(timeout=left)
+                    event = listener.get(timeout=0 if dropped else left)
                 except queue.Empty:
+                    if dropped:
+                        return
                     event = None
                 if event is None or until_ns is None or event["timeNano"] <= until_ns:
                     yield event
@@ -89,7 +100,7 @@ def matches(event: Event, filters: dict[str, list[str]]) -> bool:
             "volume": _names(event, "volume"),
         }
         have_any = values.get(key, set())
-        if not any(value in have_any or (key == "container" and _starts(event, value)) for value in wanted):
+        if wanted and not any(value in have_any or (key == "container" and _starts(event, value)) for value in wanted):
             return False
     return True
 

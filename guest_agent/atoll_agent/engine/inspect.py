@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ..api.errors import AgentError, invalid
@@ -211,10 +212,11 @@ def image_row(image: Image, images: ImageStore, containers: int) -> dict[str, An
 
 
 def parse_time(text: str) -> int:
-    """Seconds since 1970 of an RFC 3339 time in UTC; 0 where it is none."""
+    """Seconds since 1970 of an RFC 3339 time; 0 where it is none."""
     try:
-        return int(datetime.fromisoformat(text[:19] + "+00:00").timestamp())
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
         return 0
 
 
@@ -252,7 +254,7 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
     have = set(labels) | {f"{k}={v}" for k, v in labels.items()}
     tests: dict[str, Callable[[str], bool]] = {
         "id": lambda v: container.id.startswith(v),
-        "name": lambda v: v.removeprefix("/") in container.name,
+        "name": lambda v: _name_matches(v, container.name),
         "status": lambda v: container.state.status == v,
         "label": lambda v: v in have,
         "ancestor": lambda v: (
@@ -274,6 +276,16 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
         if results and not (all(results) if key == "label" else any(results)):
             return False
     return True
+
+
+def _name_matches(pattern: str, name: str) -> bool:
+    """Docker's: a regular expression that may begin with the slash, or a part of the name."""
+    if pattern.removeprefix("/") in name:
+        return True
+    try:
+        return bool(re.search(pattern, name) or re.search(pattern, f"/{name}"))
+    except re.error:
+        return False
 
 
 def _same_image(wanted: str, image: str) -> bool:

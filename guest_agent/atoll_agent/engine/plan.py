@@ -92,7 +92,10 @@ def plan_devices(host: dict[str, Any]) -> list[DeviceNode]:
     nodes: list[DeviceNode] = [_node(f"/dev/{name}", "c", major, minor) for name, major, minor in DEVICES]
     for device in host.get("Devices") or []:
         kind, major, minor = _host_device(str(device.get("PathOnHost") or ""))
-        nodes.append(_node(str(device.get("PathInContainer") or device["PathOnHost"]), kind, major, minor, 0o660))
+        path = str(device.get("PathInContainer") or device["PathOnHost"])
+        if not path.startswith("/"):
+            raise invalid(f"invalid device path {path[:80]!r}: it must be absolute")
+        nodes.append(_node(path, kind, major, minor, 0o660))
     return nodes
 
 

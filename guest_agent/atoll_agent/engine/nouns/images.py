@@ -81,7 +81,7 @@ def _image_matches(row: Json, filters: dict[str, list[str]]) -> bool:
             if not row["RepoTags"]:
                 return False
         elif key == "dangling":
-            if (wanted[0].lower() in ("1", "true")) == bool(row["RepoTags"]):
+            if wanted and (wanted[0].lower() in ("1", "true")) == bool(row["RepoTags"]):
                 return False
         elif key == "label":
             have = set(row["Labels"]) | {f"{k}={v}" for k, v in row["Labels"].items()}

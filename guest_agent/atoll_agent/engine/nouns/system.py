@@ -38,9 +38,8 @@ class SystemNoun:
         self, since_ns: int | None, until_ns: int | None, filters: dict[str, list[str]]
     ) -> Iterator[Json | None]:
         """Past and coming events."""
-        for event in self._events.listen(since_ns, until_ns):
-            if event is None or events_module.matches(event, filters):
-                yield event
+        heard = self._events.listen(since_ns, until_ns)
+        return (event for event in heard if event is None or events_module.matches(event, filters))
 
     def set_time(self, time_ns: int) -> None:
         """Set the machine's clock; only in a machine, where it is ours."""
