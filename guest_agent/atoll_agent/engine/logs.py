@@ -34,13 +34,22 @@ def _lines(path: Path, end: int) -> Iterator[bytes]:
             yield line
 
 
+def _end_of_lines(path: Path) -> int:
+    """Where the last whole line ends: the supervisor may be in the middle of the next one."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, end - READ))
+        return start + file.read(end - start).rfind(b"\n") + 1
+    return 0
+
+
 def read_log(path: Path, query: LogQuery, ended: Callable[[float], bool]) -> Iterator[tuple[int, bytes]]:
     """Yield (stream, text) in order; with `follow` an empty text now and then, to look for a lost client.
 
     Arguments:
         ended: waits up to so many seconds for the container's end and tells whether it has come.
     """
-    end = path.stat().st_size if path.exists() else 0
+    end = _end_of_lines(path)
     chosen = (item for line in _lines(path, end) if (item := _choose(line, query)))
     if query.tail is None:
         yield from chosen
