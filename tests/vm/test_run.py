@@ -13,7 +13,7 @@ RUN = ("run", "--rm", "--network", "none")
 
 
 def test_first_runs_make_the_machine_and_prove_an_accelerator(home: Home) -> None:
-    """Two commands at once, and no machine yet. /dev/kvm may be there and not work: the machine comes up all the same."""
+    """Two commands at once, and no machine yet; /dev/kvm may be there and not work, and it comes up all the same."""
     with (
         home.start("run", "--rm", BASE, "echo", "hello") as one,
         home.start("run", "--rm", BASE, "echo", "hello") as two,
