@@ -133,6 +133,7 @@ def test_a_killed_qemu_ends_clients_at_once_and_the_next_start_recovers() -> Non
         assert sock.recv(100) == b""
     sock.close()
     keeper = Machine(get_machine("default").directory)
+    wait_until(lambda: keeper.status == "stopped")  # clients are told a moment before
     for _ in range(2):
         lifecycle.ensure_running("default")
     assert keeper.status == "running"
