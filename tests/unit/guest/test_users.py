@@ -20,7 +20,7 @@ PASSWD = """\
 # a comment
 root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1::/usr/sbin:/sbin/nologin
-app:x:1000:1001:An App:/home/app:/bin/sh
+app:x:1000:1001:An App:/srv/app:/bin/sh
 homeless:x:1002:1002:::
 short:x:1003:1003
 1500:x:1600:1600::/numeric:
@@ -71,19 +71,19 @@ def root(tmp_path: Path) -> Iterator[Root]:
         ("", [], Identity(0, 0, (0,), "/root")),
         ("root", [], Identity(0, 0, (0,), "/root")),
         ("0", [], Identity(0, 0, (0,), "/root")),
-        ("app", [], Identity(1000, 1001, (1, 29, 1001), "/home/app")),
-        ("1000", [], Identity(1000, 1001, (1, 29, 1001), "/home/app")),
+        ("app", [], Identity(1000, 1001, (1, 29, 1001), "/srv/app")),
+        ("1000", [], Identity(1000, 1001, (1, 29, 1001), "/srv/app")),
         ("daemon", [], Identity(1, 1, (1, 29), "/usr/sbin")),
-        ("app:daemon", [], Identity(1000, 1, (1,), "/home/app")),
-        ("app:5", [], Identity(1000, 5, (5,), "/home/app")),
-        ("1000:1000", [], Identity(1000, 1000, (1000,), "/home/app")),
+        ("app:daemon", [], Identity(1000, 1, (1,), "/srv/app")),
+        ("app:5", [], Identity(1000, 5, (5,), "/srv/app")),
+        ("1000:1000", [], Identity(1000, 1000, (1000,), "/srv/app")),
         ("4242", [], Identity(4242, 0, (0,), "/")),
         ("4242:audio", [], Identity(4242, 29, (29,), "/")),
-        ("app", ["video", "77"], Identity(1000, 1001, (1, 29, 44, 77, 1001), "/home/app")),
+        ("app", ["video", "77"], Identity(1000, 1001, (1, 29, 44, 77, 1001), "/srv/app")),
         ("homeless", [], Identity(1002, 1002, (1002,), "/")),
         ("short", [], Identity(1003, 1003, (1003,), "/")),
         ("1500", [], Identity(1600, 1600, (1600,), "/numeric")),
-        ("app:2000", [], Identity(1000, 2001, (2001,), "/home/app")),
+        ("app:2000", [], Identity(1000, 2001, (2001,), "/srv/app")),
         ("2147483647", [], Identity(2147483647, 0, (0,), "/")),
         (":audio", [], Identity(0, 29, (29,), "/root")),
     ],
