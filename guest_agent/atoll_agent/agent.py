@@ -18,19 +18,26 @@ from .engine.containers import Containers
 from .engine.events import Events
 from .engine.execs import Execs
 from .engine.lifecycle import Lifecycle
+from .engine.networking import Networking
 from .engine.nouns.containers import ContainerNoun
 from .engine.nouns.execs import ExecNoun, StreamNoun
 from .engine.nouns.images import ImageNoun
+from .engine.nouns.networks import NetworkNoun
 from .engine.nouns.system import SystemNoun, VolumeNoun
 from .engine.records import RecordStore
 from .engine.supervision import Supervision
 from .engine.system import Identity
 from .images.store import ImageStore
-from .network.bridge import BridgeNetwork
+from .network.bridge import BridgeDriver
+from .network.networks import Networks
+from .network.proxy import Proxy
+from .network.publish import Publisher
+from .network.records import NetworkStore
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
 from .server.image_routes import ImageRoutes, VolumeRoutes
 from .server.listen import Server
+from .server.network_routes import NetworkRoutes
 from .server.router import Router
 from .server.system_routes import SERVER_HEADERS, SystemRoutes
 from .volumes.store import VolumeStore
@@ -50,6 +57,8 @@ class Settings:
         accelerator: what runs the machine.
         boot: tells this life of the supervisor from another.
         bridge: name of the bridge and of the firewall table.
+        host_gateway: what `host-gateway` means to containers; "" for the default bridge's own address.
+        make_publisher: makes what opens ports to the outside.
         load_network: loads the kernel modules of bridges and firewall.
         serve_channel: serves the machine's channel with a server; None for the native driver.
     """
@@ -61,8 +70,10 @@ class Settings:
     accelerator: str = ""
     boot: str = ""
     bridge: str = "atoll0"
+    host_gateway: str = ""
+    make_publisher: Callable[[], Publisher] = Proxy
     load_network: Callable[[], None] = lambda: None
-    serve_channel: Callable[[Server], None] | None = None
+    serve_channel: Callable[[Server, Publisher], None] | None = None
 
     @property
     def supervisor_socket(self) -> str:
@@ -79,13 +90,16 @@ def run_agent(settings: Settings) -> None:
     images, volumes = ImageStore(settings.data_root), VolumeStore(settings.data_root)
     hierarchy, events = find_hierarchy(), Events()
     supervision = Supervision(settings.supervisor_socket)
-    bridge = BridgeNetwork(settings.bridge, settings.load_network)
+    driver = BridgeDriver(settings.bridge, settings.load_network)
+    networks = Networks(NetworkStore(settings.data_root), driver, settings.bridge)
     filters = FilterCache(settings.run_directory / "seccomp")
-    containers = Containers(RecordStore(settings.data_root), images, volumes, hierarchy, events)
+    containers = Containers(RecordStore(settings.data_root), images, volumes, networks, hierarchy, events)
+    publisher = settings.make_publisher()
+    networking = Networking(networks, containers, supervision, events, publisher, settings.host_gateway)
     lifecycle = Lifecycle(
         containers,
         supervision,
-        bridge,
+        networking,
         filters,
         events,
         boot=settings.boot,
@@ -103,20 +117,21 @@ def run_agent(settings: Settings) -> None:
     streams = StreamNoun(supervision)
     tables = (
         SystemRoutes(SystemNoun(identity, containers, events, supervision)),
-        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, bridge), streams),
+        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         ImageRoutes(ImageNoun(images, containers, events)),
         VolumeRoutes(VolumeNoun(volumes, containers)),
+        NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
     for path in settings.sockets:
         server.listen_unix(path)
     if settings.serve_channel:
-        settings.serve_channel(server)
+        settings.serve_channel(server, publisher)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     stop.wait()
     if not settings.machine:
-        bridge.remove()
+        networks.close()
 
 
 def _engine_id(data_root: Path) -> str:

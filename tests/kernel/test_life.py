@@ -257,15 +257,20 @@ def test_the_bridge_reaches_the_host(engine: Engine) -> None:
         engine.ok("DELETE", f"/containers/{each}", force=1)
 
 
+def kill_agent(engine: Engine) -> None:
+    """Kill the agent and wait until the next one answers."""
+    agent = engine.agent_pid
+    os.kill(agent, signal.SIGKILL)
+    wait_for(lambda: engine.answers() and engine.agent_pid != agent, "the agent to be back")
+
+
 def test_the_agent_is_killed_and_nothing_is_lost(fresh_engine: Engine) -> None:
     engine = fresh_engine
     container = engine.running("sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done", name="lives")
     short = engine.create("sh", "-c", "sleep 0.3; exit 5")
     engine.ok("POST", f"/containers/{short}/start")
     wait_for(lambda: len(engine.output(container).splitlines()) > 5, "some output")
-    agent = engine.agent_pid
-    os.kill(agent, signal.SIGKILL)
-    wait_for(lambda: engine.answers() and engine.agent_pid != agent, "the agent to be back")
+    kill_agent(engine)
     assert engine.ok("GET", "/containers/lives/json")["State"]["Running"]
     assert engine.ok("POST", f"/containers/{short}/wait")["StatusCode"] == 5
     before = len(engine.output(container).splitlines())

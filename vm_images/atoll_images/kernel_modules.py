@@ -28,7 +28,7 @@ RUNTIME = (
     # container networks
     "veth", "bridge",
     # NAT, spoken to over netlink
-    "nf_conntrack", "nf_nat", "nf_tables", "nft_chain_nat", "nft_ct", "nft_masq",
+    "nf_conntrack", "nf_nat", "nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_inet", "nft_masq", "nft_nat",
 )  # fmt: skip
 """What the agent loads: these and no others, a test compares them with its own lists."""
 

@@ -20,7 +20,9 @@ from ..agent import Settings, main
 from ..api.seed import DATA_SERIAL, NetworkSeed, Seed, parse_seed
 from ..linux import links, mounts
 from ..linux.netlink import Netlink
+from ..network.publish import HostPorts, Publisher
 from ..runtime.service import Service
+from ..server.listen import Server
 from .disks import find_disk, mount_data, release
 from .modules import MACHINE, NETWORK, STORAGE, Modules
 
@@ -123,16 +125,20 @@ def run(seed: Seed) -> None:
         machine=seed.machine,
         accelerator=seed.accelerator,
         boot=str(uuid.uuid4()),
+        make_publisher=HostPorts,
+        host_gateway=seed.network.gateway if seed.network else "",
         load_network=lambda: Modules().load(NETWORK),
         serve_channel=_serve_channel,
     )
     Service(settings.supervisor_socket, lambda: main(settings), _at_end).run()
 
 
-def _serve_channel(server: object) -> None:
+def _serve_channel(server: Server, ports: Publisher) -> None:
     from ..server.channel import serve_port
+    from ..server.services import Services
 
-    serve_port(server)  # type: ignore[arg-type]
+    assert isinstance(ports, HostPorts)
+    serve_port(Services(server, ports.serve))
 
 
 def _at_end() -> None:

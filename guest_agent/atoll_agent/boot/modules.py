@@ -11,7 +11,8 @@ DIRECTORY = Path("/usr/lib/atoll/modules")
 STORAGE = ("overlay",)
 MACHINE = ("virtio_net", "virtio_balloon", "virtio_rng")
 NETWORK = (
-    "bridge", "veth", "nf_tables", "nf_conntrack", "nf_nat", "nft_chain_nat", "nft_masq", "nft_ct",
+    "bridge", "veth", "nf_tables", "nf_conntrack", "nf_nat", "nft_chain_nat", "nft_masq", "nft_ct", "nft_nat",
+    "nft_fib_inet",
 )  # fmt: skip
 
 

@@ -12,13 +12,16 @@ from ..api.errors import conflict, invalid, not_found
 from ..cgroups.hierarchy import Hierarchy
 from ..cgroups.limits import plan_limits
 from ..images.store import NATIVE_ARCHITECTURE, ImageStore
+from ..network.networks import Networks
 from ..volumes.store import VolumeStore
 from . import confinement
 from .create import check_request, fill_host_config, merge_config
+from .endpoints import plan_endpoints
 from .events import Events
 from .mounts import plan_points
 from .names import check_name, generate_name
 from .plan import parse_security, plan_log, plan_rlimits
+from .ports import plan_bindings
 from .records import REMOVING, Container, RecordStore
 
 
@@ -34,9 +37,16 @@ class Containers:
     """The register. Thread-safe; `lock` guards names and ids, each container has a lock of its own for its life."""
 
     def __init__(
-        self, store: RecordStore, images: ImageStore, volumes: VolumeStore, hierarchy: Hierarchy, events: Events
+        self,
+        store: RecordStore,
+        images: ImageStore,
+        volumes: VolumeStore,
+        networks: Networks,
+        hierarchy: Hierarchy,
+        events: Events,
     ) -> None:
         self.store, self.images, self.volumes = store, images, volumes
+        self._networks = networks
         self.hierarchy, self._events = hierarchy, events
         self.lock = threading.RLock()
         self._by_id: dict[str, Container] = {}
@@ -108,7 +118,7 @@ class Containers:
             layers=self.images.layer_directories(image),
             config=merged,
             host_config=host,
-            endpoints=endpoints,
+            endpoints=plan_endpoints(host, endpoints, self._networks),
         )
         self._register(container, name)
         try:
@@ -125,12 +135,10 @@ class Containers:
         """Whatever can be known to be wrong before a start."""
         plan_limits(host, self.hierarchy)
         plan_rlimits(host)
+        plan_bindings(config, host)
         parse_security(host.get("SecurityOpt") or [])
         plan_log(host, self.store.root)
         confinement.plan_capabilities(host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=False)
-        mode = host["NetworkMode"]
-        if mode not in ("default", "bridge", "none", "host"):
-            raise not_found(f"network {mode} not found")
 
     @staticmethod
     def _warnings(architecture: str) -> list[str]:

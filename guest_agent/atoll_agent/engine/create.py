@@ -144,7 +144,6 @@ def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
     policy = _object(host, "RestartPolicy").get("Name") or "no"
     refused = {
         "restart policies": policy != "no",
-        "published ports": any(_object(host, "PortBindings").values()) or host.get("PublishAllPorts"),
         "volumes-from": host.get("VolumesFrom"),
         "links": host.get("Links"),
         "user namespaces": host.get("UsernsMode") not in (None, "", "host"),
@@ -203,8 +202,8 @@ def merge_config(config: dict[str, Any], image: Image, container_id: str) -> dic
 def fill_host_config(host: dict[str, Any]) -> dict[str, Any]:
     """Docker's defaults where the request says nothing."""
     filled = dict(host)
-    if filled.get("NetworkMode") in (None, ""):
-        filled["NetworkMode"] = "default"
+    if filled.get("NetworkMode") in (None, "", "default"):
+        filled["NetworkMode"] = "bridge"
     if not filled.get("ShmSize"):
         filled["ShmSize"] = DEFAULT_SHM_BYTES
     if filled.get("Memory") and not filled.get("MemorySwap"):

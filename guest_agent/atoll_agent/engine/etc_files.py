@@ -13,20 +13,26 @@ _LOOPBACK = (
 )
 
 
-def build_hosts(hostname: str, domain: str, address: str, extra: list[str]) -> str:
-    """The text of /etc/hosts; `extra` as Docker's ExtraHosts (`name:address`)."""
+def build_hosts(hostname: str, domain: str, addresses: list[str], extra: list[str], host_gateway: str) -> str:
+    """The text of /etc/hosts; `extra` as Docker's ExtraHosts (`name:address`, or `name:host-gateway`)."""
     lines = [_LOOPBACK]
     for item in extra:
         name, _, where = item.partition(":")
-        lines.append(f"{where}\t{name}\n")
-    if address:
-        full = f"{hostname}.{domain} {hostname}" if domain else hostname
-        lines.append(f"{address}\t{full}\n")
+        lines.append(f"{host_gateway if where == HOST_GATEWAY else where.strip('[]')}\t{name}\n")
+    full = f"{hostname}.{domain} {hostname}" if domain else hostname
+    lines += [f"{address}\t{full}\n" for address in addresses]
     return "".join(lines)
 
 
-def build_resolv_conf(host: dict[str, Any], machine: str) -> str:
-    """The text of /etc/resolv.conf: what was asked for, else the machine's without loopback resolvers."""
+HOST_GATEWAY = "host-gateway"
+
+
+def build_resolv_conf(host: dict[str, Any], machine: str, resolver: str = "") -> str:
+    """The text of /etc/resolv.conf: what was asked for, else the machine's without loopback resolvers.
+
+    Arguments:
+        resolver: the engine's own name server, which then is the only one; it asks the others.
+    """
     kept = []
     for line in machine.splitlines():
         words = line.split()
@@ -35,15 +41,29 @@ def build_resolv_conf(host: dict[str, Any], machine: str) -> str:
         if (words[0] == "search" and host.get("DnsSearch")) or (words[0] == "options" and host.get("DnsOptions")):
             continue
         kept.append(line)
-    kept += [f"nameserver {address}" for address in host.get("Dns") or []]
+    if resolver:
+        kept = [line for line in kept if not line.startswith("nameserver")]
+        kept.insert(0, f"nameserver {resolver}")
+        if not host.get("DnsOptions"):
+            kept.append("options ndots:0")
+    else:
+        kept += [f"nameserver {address}" for address in host.get("Dns") or []]
     for word, key in (("search", "DnsSearch"), ("options", "DnsOptions")):
         if host.get(key):
             kept.append(f"{word} {' '.join(host[key])}")
     return "\n".join(kept) + "\n"
 
 
-def write_etc_files(directory: Path, config: dict[str, Any], host: dict[str, Any], address: str) -> list[MountSpec]:
-    """Write the files of one start and plan their mounts."""
+def write_etc_files(
+    directory: Path,
+    config: dict[str, Any],
+    host: dict[str, Any],
+    addresses: list[str],
+    *,
+    resolver: str = "",
+    host_gateway: str = "",
+) -> list[MountSpec]:
+    """Write the files of one start, in place since they may be mounted already, and plan their mounts."""
     hostname = str(config.get("Hostname") or "")
     try:
         machine = Path("/etc/resolv.conf").read_text(errors="replace")
@@ -51,8 +71,10 @@ def write_etc_files(directory: Path, config: dict[str, Any], host: dict[str, Any
         machine = ""
     content = {
         "hostname": f"{hostname}\n",
-        "hosts": build_hosts(hostname, str(config.get("Domainname") or ""), address, host.get("ExtraHosts") or []),
-        "resolv.conf": build_resolv_conf(host, machine),
+        "hosts": build_hosts(
+            hostname, str(config.get("Domainname") or ""), addresses, host.get("ExtraHosts") or [], host_gateway
+        ),
+        "resolv.conf": build_resolv_conf(host, machine, resolver),
     }
     mounts: list[MountSpec] = []
     for name, text in content.items():

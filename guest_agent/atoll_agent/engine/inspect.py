@@ -11,16 +11,17 @@ from typing import Any
 from ..api.errors import AgentError, invalid
 from ..images.reference import parse_reference
 from ..images.store import Image, ImageStore
-from ..network.bridge import BridgeNetwork
+from ..network.networks import Networks
 from ..runtime.log_file import format_time
 from .create import command_of
 from .execs import Exec
+from .ports import describe_ports, describe_rows
 from .records import EXITED, RUNNING, Container, RecordStore
 
 NO_TIME = "0001-01-01T00:00:00Z"
 
 
-def container_details(container: Container, store: RecordStore, bridge: BridgeNetwork) -> dict[str, Any]:
+def container_details(container: Container, store: RecordStore, networks: Networks) -> dict[str, Any]:
     """`GET /containers/{id}/json`."""
     command = command_of(container.config)
     directory, overlay = store.directory(container.id), store.overlay(container.id)
@@ -57,7 +58,7 @@ def container_details(container: Container, store: RecordStore, bridge: BridgeNe
         },
         "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
         "Config": {**container.config, "Image": container.image},
-        "NetworkSettings": network_settings(container, bridge),
+        "NetworkSettings": network_settings(container, networks),
     }
 
 
@@ -78,41 +79,62 @@ def _state(container: Container) -> dict[str, Any]:
     }
 
 
-def network_settings(container: Container, bridge: BridgeNetwork) -> dict[str, Any]:
+def network_settings(container: Container, networks: Networks) -> dict[str, Any]:
     """`NetworkSettings` of inspect."""
-    mode = container.host_config["NetworkMode"]
-    name = "bridge" if mode in ("default", "bridge") else mode
     state = container.state
-    up = bool(state.address)
-    endpoint = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": state.mac,
-        "NetworkID": name,
-        "EndpointID": container.id if container.running else "",
-        "Gateway": bridge.gateway if up else "",
-        "IPAddress": state.address,
-        "IPPrefixLen": bridge.prefix if up else 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DriverOpts": None,
-    }
+    found = {name: describe_endpoint(container, name, networks) for name in container.endpoints}
+    main = found.get("bridge", {})  # the fields of old, which only ever told of the default bridge
     return {
         "Bridge": "",
         "SandboxID": container.id if container.running else "",
         "SandboxKey": f"/proc/{state.pid}/ns/net" if container.running else "",
-        "Ports": {},
-        "Gateway": endpoint["Gateway"],
-        "IPAddress": state.address,
-        "IPPrefixLen": endpoint["IPPrefixLen"],
-        "MacAddress": state.mac,
-        "Networks": {name: endpoint},
+        "Ports": describe_ports(container.config, state.ports if container.running else []),
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": main.get("EndpointID", ""),
+        "Gateway": main.get("Gateway", ""),
+        "GlobalIPv6Address": main.get("GlobalIPv6Address", ""),
+        "GlobalIPv6PrefixLen": main.get("GlobalIPv6PrefixLen", 0),
+        "IPAddress": main.get("IPAddress", ""),
+        "IPPrefixLen": main.get("IPPrefixLen", 0),
+        "IPv6Gateway": main.get("IPv6Gateway", ""),
+        "MacAddress": main.get("MacAddress", ""),
+        "Networks": found,
     }
 
 
-def container_row(container: Container, bridge: BridgeNetwork) -> dict[str, Any]:
+def describe_endpoint(container: Container, name: str, networks: Networks) -> dict[str, Any]:
+    """A container's place on one network, in Docker's shape; without addresses while it does not run."""
+    settings = container.endpoints.get(name) or {}
+    network = networks.find(name)
+    attachments = container.state.attachments if container.running else []
+    attachment = next((a for a in attachments if network and a.network == network.id), None)
+    ipv4 = networks.gateway(network) if network and attachment and attachment.ipv4 else ("", 0)
+    ipv6 = networks.gateway(network, 6) if network and attachment and attachment.ipv6 else ("", 0)
+    names = [container.name, container.id[:12], *(settings.get("Aliases") or [])]
+    return {
+        "IPAMConfig": settings.get("IPAMConfig"),
+        "Links": settings.get("Links"),
+        "Aliases": settings.get("Aliases"),
+        "MacAddress": attachment.mac if attachment else "",
+        "DriverOpts": settings.get("DriverOpts"),
+        "GwPriority": settings.get("GwPriority") or 0,
+        "NetworkID": network.id if network else "",
+        "EndpointID": attachment.endpoint if attachment else "",
+        "Gateway": ipv4[0],
+        "IPAddress": attachment.ipv4 if attachment else "",
+        "IPPrefixLen": ipv4[1],
+        "IPv6Gateway": ipv6[0],
+        "GlobalIPv6Address": attachment.ipv6 if attachment else "",
+        "GlobalIPv6PrefixLen": ipv6[1],
+        "DNSNames": list(dict.fromkeys(names)) if network and network.names_resolve else None,
+    }
+
+
+def container_row(container: Container, networks: Networks) -> dict[str, Any]:
     """A row of `GET /containers/json`."""
     return {
         "Id": container.id,
@@ -121,12 +143,12 @@ def container_row(container: Container, bridge: BridgeNetwork) -> dict[str, Any]
         "ImageID": container.image_id,
         "Command": " ".join(command_of(container.config)),
         "Created": container.created_ns // 1_000_000_000,
-        "Ports": [],
+        "Ports": describe_rows(container.config, container.state.ports if container.running else []),
         "Labels": container.config.get("Labels") or {},
         "State": container.state.status,
         "Status": describe_status(container),
         "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
-        "NetworkSettings": {"Networks": network_settings(container, bridge)["Networks"]},
+        "NetworkSettings": {"Networks": network_settings(container, networks)["Networks"]},
         "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
     }
 
@@ -263,10 +285,7 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
             or container.image_id[7:].startswith(v)
         ),
         "exited": lambda v: container.state.status == EXITED and str(container.state.exit_code) == v,
-        "network": lambda v: (
-            v == container.host_config["NetworkMode"]
-            or (v == "bridge" and container.host_config["NetworkMode"] == "default")
-        ),
+        "network": lambda v: v in container.endpoints or any(a.network == v for a in container.state.attachments),
         "volume": lambda v: any(v in (p.get("Name"), p["Destination"]) for p in container.mounts),
     }
     for key, wanted in filters.items():

@@ -13,12 +13,13 @@ from typing import Any
 
 from ..api.errors import AgentError, Kind, conflict, invalid
 from ..cgroups.limits import plan_limits
-from ..network.bridge import BridgeNetwork
+from ..network.firewall import Port
+from ..network.networks import Attachment
 from ..runtime.messages import Message
 from .confinement import FilterCache
 from .containers import Containers, attributes_of
-from .etc_files import write_etc_files
 from .events import Events
+from .networking import Networking
 from .plan import plan_container
 from .records import CREATED, EXITED, RUNNING, Container
 from .signals import DEFAULT_STOP_SIGNAL, parse_signal
@@ -42,7 +43,7 @@ class Lifecycle:
         self,
         containers: Containers,
         supervision: Supervision,
-        bridge: BridgeNetwork,
+        networking: Networking,
         filters: FilterCache,
         events: Events,
         *,
@@ -50,7 +51,7 @@ class Lifecycle:
         run_directory: Path,
         init_program: str,
     ) -> None:
-        self._containers, self._supervision, self._bridge = containers, supervision, bridge
+        self._containers, self._supervision, self._networking = containers, supervision, networking
         self._filters, self._events = filters, events
         self._boot, self._init_program = boot, init_program
         self._mount_point = run_directory / "root"
@@ -61,6 +62,7 @@ class Lifecycle:
 
     def recover(self) -> None:
         """Bring the states up to date with what the supervisor knows; called once, before the API answers."""
+        self._networking.networks.recover()
         known = self._supervision.snapshot()
         running = {item["key"]: item for item in known["running"] if not item["exec"]}
         ended = {item["key"]: item for item in known["ended"]}
@@ -71,6 +73,7 @@ class Lifecycle:
                 self._recover_lost(container)
             elif container.auto_remove and container.state.status == EXITED:
                 self._remove_quietly(container)
+        self._networking.networks.refresh()
         for message in known["ended"]:
             self.on_end(message)
 
@@ -78,8 +81,7 @@ class Lifecycle:
         state = container.state
         state.status, state.pid, state.boot = RUNNING, item["pid"], self._boot
         state.started_ns = item["started_ns"]
-        if state.address:
-            self._bridge.claim(state.address)
+        self._networking.recovered(container)
 
     def _recover_lost(self, container: Container) -> None:
         """It ran when the machine stopped without warning: Docker calls that exit code 255."""
@@ -112,17 +114,18 @@ class Lifecycle:
                 raise conflict(f"container {container.id} is marked for removal and cannot be started")
             if container.running:
                 raise AgentError(Kind.NOT_MODIFIED, "container is already running")
-            network = None
-            if container.host_config["NetworkMode"] in ("default", "bridge"):
-                network = self._bridge.plan_interface(container.id)
-            address = network["address"].partition("/")[0] if network else ""
+            attachments: list[Attachment] = []
+            ports: list[Port] = []
             try:
-                self._start(container, network, address)
-            except BaseException:
-                self._bridge.release(address)
-                raise
+                attachments = self._networking.attach(container)
+                ports = self._networking.publish(container, attachments)
+                self._start(container, attachments, ports)
+            except BaseException as error:
+                self._networking.withdraw(ports)
+                self._networking.release(attachments)
+                raise self._failed_to_start(container, error) from error
 
-    def _start(self, container: Container, network: Any, address: str) -> None:
+    def _start(self, container: Container, attachments: list[Attachment], ports: list[Port]) -> None:
         store = self._containers.store
         directory = store.directory(container.id)
         spec = plan_container(
@@ -132,18 +135,16 @@ class Lifecycle:
             mount_point=self._mount_point,
             hierarchy=self._containers.hierarchy,
             writes=plan_limits(container.host_config, self._containers.hierarchy),
-            network=network,
+            interfaces=[self._networking.networks.plan_interface(a) for a in attachments if a.interface],
+            resolver=self._networking.resolves(attachments),
             filters=self._filters,
-            etc_files=write_etc_files(directory, container.config, container.host_config, address),
+            etc_files=self._networking.write_files(container, attachments),
             init=self._init_program if container.host_config.get("Init") else "",
         )
         state = container.state
         state.error, state.oom_killed, state.manually_stopped = "", False, False
-        state.address, state.mac = address, network["mac"] if network else ""
-        try:
-            answer = self._supervision.start(spec)
-        except StartFailed as failed:
-            raise self._failed_to_start(container, failed) from failed
+        state.attachments, state.ports = attachments, ports
+        answer = self._supervision.start(spec)
         # The end may be known already; `on_end` waits for this lock.
         state.status, state.pid, state.boot = RUNNING, answer["pid"], self._boot
         state.started_ns, state.finished_ns, state.exit_code = answer["started_ns"], 0, 0
@@ -153,16 +154,24 @@ class Lifecycle:
         except OSError:
             with contextlib.suppress(AgentError):  # it has ended already
                 self._supervision.kill(container.id, signal.SIGKILL)
-            state.address = ""  # the caller gives it back
+            state.attachments, state.ports = [], []  # the caller gives them back
             raise
+        self._networking.started(container)
         with container.changed:
             container.changed.notify_all()
         self._events.publish("container", "start", container.id, attributes_of(container))
 
-    def _failed_to_start(self, container: Container, failed: StartFailed) -> AgentError:
-        error, exit_code = explain_failure(failed, container.config)
+    def _failed_to_start(self, container: Container, error: BaseException) -> BaseException:
+        """Note why; returns what to raise."""
+        if isinstance(error, StartFailed):
+            told, exit_code = explain_failure(error, container.config)
+        elif isinstance(error, AgentError):
+            told, exit_code = error, ENGINE_FAILED
+        else:
+            return error
         state = container.state
-        state.error, state.exit_code, state.pid, state.address = error.message, exit_code, 0, ""
+        state.error, state.exit_code, state.pid = told.message, exit_code, 0
+        state.attachments, state.ports = [], []
         state.status = EXITED if state.status == EXITED else CREATED
         self._supervision.forget(container.id)
         self._record(container)
@@ -171,7 +180,7 @@ class Lifecycle:
             container.changed.notify_all()
         if container.auto_remove:
             threading.Thread(target=self._remove_quietly, args=(container,), daemon=True).start()
-        return error
+        return told
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -189,8 +198,7 @@ class Lifecycle:
             state = container.state
             state.status, state.pid, state.exit_code = EXITED, 0, message["exit_code"]
             state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
-            self._bridge.release(state.address)
-            state.address = state.mac = ""
+            self._networking.ended(container)
             recorded = container.auto_remove or self._record(container)
         if recorded:  # otherwise the supervisor keeps it for the next agent
             self._supervision.acknowledge(message["key"])

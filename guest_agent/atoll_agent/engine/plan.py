@@ -14,9 +14,9 @@ from ..runtime.spec import (
     ContainerSpec,
     DeviceNode,
     DeviceRuleSpec,
+    InterfaceSpec,
     LogSpec,
     MountSpec,
-    NetworkSpec,
     ProcessSpec,
 )
 from . import confinement
@@ -246,7 +246,8 @@ def plan_container(
     mount_point: Path,
     hierarchy: Hierarchy,
     writes: list[list[str]],
-    network: NetworkSpec | None,
+    interfaces: list[InterfaceSpec],
+    resolver: bool,
     filters: FilterCache,
     etc_files: list[MountSpec],
     init: str,
@@ -258,6 +259,8 @@ def plan_container(
         overlay: holds `upper` and `work`.
         mount_point: an empty directory.
         writes: its limits.
+        interfaces: on bridges.
+        resolver: whether it finds others by name.
         etc_files: /etc/hosts and its neighbours.
         init: path of the init program to put in front, "" for none.
     """
@@ -294,7 +297,8 @@ def plan_container(
         "masked": confinement.MASKED_PATHS if masked is None else masked,
         "read_only_paths": confinement.READ_ONLY_PATHS if read_only is None else read_only,
         "sysctls": {str(k): str(v) for k, v in (host.get("Sysctls") or {}).items()},
-        "network": network,
+        "interfaces": interfaces,
+        "resolver": resolver,
         "cgroup": plan_cgroup(container.id, writes, host, hierarchy),
         "log": plan_log(host, directory),
         "process": process,

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import sync_directory, write_json
+from ..network.firewall import Port
+from ..network.networks import Attachment
 from ..runtime.log_file import format_time
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,8 @@ class State:
     started_ns: int = 0
     finished_ns: int = 0
     boot: str = ""
-    address: str = ""
-    mac: str = ""
+    attachments: list[Attachment] = field(default_factory=list)
+    ports: list[Port] = field(default_factory=list)
     manually_stopped: bool = False
 
 
@@ -174,7 +176,7 @@ class RecordStore:
 
     def _load(self, directory: Path) -> Container:
         whole = json.loads((directory / "config.json").read_bytes())
-        container = Container(**whole["static"], state=State(**whole["state"]))
+        container = Container(**whole["static"], state=_read_state(whole["state"]))
         container.state = self._load_state(directory / "state.json") or container.state
         if container.id != directory.name:
             raise ValueError("the record names another container")
@@ -184,10 +186,10 @@ class RecordStore:
     def _load_state(path: Path) -> State | None:
         """What was last saved; None where that is nothing, or was torn by a power cut: it is not always synced."""
         try:
-            return State(**json.loads(path.read_bytes()))
+            return _read_state(json.loads(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("%s cannot be read (%r); the container's first state stands", path, error)
             return None
 
@@ -199,3 +201,8 @@ class RecordStore:
         for source, name in ((self.overlay(directory.name), f"{directory.name}.overlay"), (directory, directory.name)):
             with contextlib.suppress(OSError):
                 source.rename(aside / name)
+
+
+def _read_state(raw: dict[str, Any]) -> State:
+    attachments, ports = raw.pop("attachments"), raw.pop("ports")
+    return State(**raw, attachments=[Attachment(**a) for a in attachments], ports=[Port(**p) for p in ports])

@@ -81,6 +81,13 @@ class Supervision:
         """Drop waiting clients of something that will not start."""
         self._ask({"op": "forget", "key": key})
 
+    def resolver(self, key: str) -> list[int]:
+        """The sockets of a container's resolver; they are the caller's to close. None where it has no such."""
+        with self._connect() as sock:
+            messages.send(sock, {"op": "resolver", "key": key})
+            _, descriptors = messages.receive_with_descriptors(sock)
+        return descriptors
+
     def snapshot(self) -> Message:
         """What runs, and what ended unacknowledged."""
         return self._ask({"op": "list"})

@@ -92,6 +92,16 @@ class Netlink:
         for _kind, _body in self._answers(self._sequence, what):
             pass
 
+    def ask(self, kind: int, body: bytes, what: str = "") -> list[tuple[int, bytes]]:
+        """Send a request and return the messages of its answer.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        self._sequence += 1
+        self._socket.send(pack_message(kind, NLM_F_REQUEST | NLM_F_ACK, self._sequence, body))
+        return list(self._answers(self._sequence, what))
+
     def dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         """Send a dump request and return the messages of its answer."""
         self._sequence += 1

@@ -1,131 +1,100 @@
-"""The default bridge: made when the first container needs it, with its addresses and its NAT."""
+"""Carrying networks out: bridges by netlink, the firewall by nf_tables, the kernel's switches for forwarding."""
 
 from __future__ import annotations
 
+import secrets
 import socket
-import threading
-from collections.abc import Callable
-from ipaddress import IPv4Interface
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ..api.errors import AgentError, Kind
 from ..linux import links
 from ..linux.netlink import Netlink
-from ..runtime.spec import NetworkSpec
 from . import firewall
-from .addresses import AddressPool, choose_subnet, mac_of
+from .addresses import AddressPool, mac_of
+from .records import Network
 
-CANDIDATES = [f"172.{n}.0.0/16" for n in range(17, 32)] + ["192.168.224.0/20", "10.213.0.0/16"]
+SUBNETS = [f"172.{n}.0.0/16" for n in range(17, 32)] + [f"192.168.{n}.0/20" for n in range(0, 256, 16)]
+"""Docker's own choice, so that what people know of it holds."""
+
+SETTINGS = Path("/proc/sys/net")
 
 
-class BridgeNetwork:
-    """One bridge with NAT. Thread-safe.
+def private_subnet() -> str:
+    """A random unique local IPv6 subnet (RFC 4193)."""
+    digits = secrets.token_hex(7)
+    return f"fd{digits[:2]}:{digits[2:6]}:{digits[6:10]}:{digits[10:14]}::/64"
+
+
+class BridgeDriver:
+    """The one place that touches the machine's own interfaces and firewall.
 
     Arguments:
-        name: interface name.
+        table: name of the firewall table.
         load_modules: called once before the first use of the kernel's bridge and firewall.
     """
 
-    def __init__(self, name: str, load_modules: Callable[[], None] = lambda: None) -> None:
-        self.name = name
+    def __init__(self, table: str, load_modules: Callable[[], None] = lambda: None) -> None:
+        self._table = table
         self._load_modules = load_modules
-        self._lock = threading.Lock()
-        self._pool: AddressPool | None = None
-        self._claimed: list[str] = []
+        self._prepared = False
 
-    @property
-    def gateway(self) -> str:
-        """The bridge's own address; "" while there is no bridge."""
-        return self._pool.gateway if self._pool else ""
-
-    @property
-    def subnet(self) -> str:
-        """The subnet in CIDR form; "" while there is no bridge."""
-        return str(self._pool.network) if self._pool else ""
-
-    @property
-    def prefix(self) -> int:
-        """Bits of the subnet's network part."""
-        return self._pool.prefix if self._pool else 0
-
-    def ensure(self) -> AddressPool:
-        """Make the bridge, unless it is there.
+    def prepare(self) -> None:
+        """Have modules loaded and forwarding on.
 
         Raises:
-            AgentError: the kernel refused.
+            OSError: the kernel refused.
         """
-        with self._lock:
-            if self._pool is None:
-                try:
-                    self._pool = self._make()
-                except (OSError, LookupError) as error:
-                    raise AgentError(Kind.SYSTEM, f"cannot make the network {self.name}: {error}") from error
-                for address in self._claimed:
-                    self._pool.claim(address)
-            return self._pool
+        if not self._prepared:
+            self._load_modules()
+            (SETTINGS / "ipv4/ip_forward").write_text("1")
+            self._prepared = True
 
-    def _make(self) -> AddressPool:
-        self._load_modules()
+    def addresses(self) -> list[str]:
+        """All addresses of this machine, in CIDR form."""
         with Netlink() as netlink:
-            pool = self._find_existing(netlink) or self._make_bridge(netlink)
-        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
-        firewall.apply_table(firewall.plan_table(self.name, self.name, str(pool.network)))
-        return pool
+            return links.list_addresses(netlink)
 
-    def _find_existing(self, netlink: Netlink) -> AddressPool | None:
-        """A bridge that an agent before this one made; containers may be on it."""
-        index = links.find_link(netlink, self.name)
-        if index is None:
-            return None
-        own = links.list_addresses(netlink, index)
-        if own:
-            return AddressPool(str(IPv4Interface(own[0]).network))
-        links.delete_link(netlink, self.name)
-        return None
+    def has_bridge(self, name: str) -> bool:
+        """Whether an interface of that name exists."""
+        return links.find_link(name) is not None
 
-    def _make_bridge(self, netlink: Netlink) -> AddressPool:
-        pool = AddressPool(choose_subnet(CANDIDATES, links.list_addresses(netlink)))
-        links.create_bridge(netlink, self.name, bytes.fromhex(mac_of(pool.gateway).replace(":", "")))
-        links.add_address(netlink, socket.if_nametoindex(self.name), f"{pool.gateway}/{pool.prefix}")
-        return pool
+    def make_bridge(self, network: Network, pools: Iterable[AddressPool]) -> None:
+        """Make a network's bridge with its gateways' addresses; one that an agent before us made stays.
 
-    def claim(self, address: str) -> None:
-        """A container that runs since before the agent's restart has this address; the bridge is there."""
-        with self._lock:
-            self._claimed.append(address)
-            if self._pool:
-                self._pool.claim(address)
+        Raises:
+            OSError: the kernel refused.
+        """
+        name, pools = network.interface, list(pools)
+        wanted = {f"{pool.gateway}/{pool.prefix}" for pool in pools}
+        with Netlink() as netlink:
+            if self.has_bridge(name):
+                if wanted <= set(links.list_addresses(netlink, socket.if_nametoindex(name))):
+                    return
+                links.delete_link(netlink, name)  # of an engine with other subnets that did not end by itself
+            own = next((mac_of(pool.gateway) for pool in pools if pool.version == 4), "")
+            links.create_bridge(netlink, name, bytes.fromhex(own.replace(":", "")), network.mtu)
+            if any(pool.version == 6 for pool in pools):
+                (SETTINGS / f"ipv6/conf/{name}/disable_ipv6").write_text("0")
+                (SETTINGS / "ipv6/conf/all/forwarding").write_text("1")
+            index = socket.if_nametoindex(name)
+            for pool in pools:
+                links.add_address(netlink, index, f"{pool.gateway}/{pool.prefix}")
 
-    def plan_interface(self, container_id: str) -> NetworkSpec:
-        """An address and an interface for a container; give the address back with `release`."""
-        pool = self.ensure()
-        with self._lock:
-            try:
-                address = pool.take()
-            except LookupError as error:
-                raise AgentError(Kind.SYSTEM, f"network {self.name}: {error}") from error
-        return {
-            "bridge": self.name,
-            "host_name": f"veth{container_id[:11]}",
-            "name": "eth0",
-            "address": f"{address}/{pool.prefix}",
-            "gateway": pool.gateway,
-            "mac": mac_of(address),
-            "mtu": 0,
-        }
-
-    def release(self, address: str) -> None:
-        """The container that had this address is gone."""
-        with self._lock:
-            if self._pool and address:
-                self._pool.give_back(address)
-
-    def remove(self) -> None:
-        """Take bridge and firewall table away (the native driver's end)."""
-        with self._lock:
-            if self._pool is None:
-                return
-            self._pool = None
+    def remove_bridge(self, name: str) -> None:
+        """Remove a bridge; one that is not there is no error."""
+        if name and self.has_bridge(name):
             with Netlink() as netlink:
-                links.delete_link(netlink, self.name)
-            firewall.remove_table(self.name)
+                links.delete_link(netlink, name)
+
+    def write_firewall(self, bridges: list[firewall.Bridge], ports: list[firewall.Port]) -> None:
+        """Replace the firewall table.
+
+        Raises:
+            OSError: the kernel refused; the table is as it was.
+        """
+        if self._prepared:
+            firewall.apply_table(firewall.plan_table(self._table, bridges, ports))
+
+    def remove_firewall(self) -> None:
+        """Remove the firewall table."""
+        firewall.remove_table(self._table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import signal
@@ -40,11 +41,24 @@ class Connection:
         if not open_:
             self.close()
 
-    def send(self, message: Message) -> None:
-        """Queue a message; a connection that is gone is no error."""
-        if self._sock.fileno() >= 0:
-            self._queue += encode(message)
-            self._flush()
+    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        """Queue a message; a connection that is gone is no error.
+
+        Arguments:
+            descriptors: sent with its first byte; only on a connection that has nothing else queued.
+        """
+        if self._sock.fileno() < 0:
+            return
+        data = encode(message)
+        if descriptors and not self._queue:
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+            try:
+                data = data[self._sock.sendmsg([data], rights) :]
+            except OSError:
+                self.close()
+                return
+        self._queue += data
+        self._flush()
 
     def _flush(self) -> None:
         try:

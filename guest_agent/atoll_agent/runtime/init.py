@@ -23,12 +23,14 @@ from typing import NoReturn
 from ..linux import capabilities, links, mounts, processes, seccomp, syscalls
 from ..linux.netlink import Netlink
 from ..linux.paths import make_directories, open_in_root
-from . import rootfs
-from .spec import ContainerSpec, NetworkSpec, ProcessSpec
+from . import resolver_socket, rootfs
+from .interfaces import configure_interface
+from .spec import ContainerSpec, ProcessSpec
 from .users import Identity, UnknownUser, find_identity
 
 TERMINAL = b"T"
 FAILED = b"F"
+RESOLVER = b"R"
 NETWORK_READY = b"n"
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,13 +66,9 @@ def run_container(spec: ContainerSpec, stdio: tuple[int, int, int], status: sock
         cwd = make_directories(root, process["cwd"] or "/")
         stage.name = "terminal" if process["terminal"] else "stdio"
         take_stdio(process, stdio, status, root, console=True)
-        if spec["network"]:
+        if "net" in spec["namespaces"]:
             stage.name = "network"
-            _configure_network(spec["network"], status)
-        elif "net" in spec["namespaces"]:
-            stage.name = "loopback"
-            with Netlink() as netlink:
-                links.set_up(netlink, 1)
+            _configure_network(spec, status)
         _finish_root(spec, root, stage)
         stage.name = "pivot_root"
         mounts.pivot_into(root)
@@ -170,17 +168,16 @@ def _bind_console(root: int, slave: int) -> None:
         os.close(clone)
 
 
-def _configure_network(plan: NetworkSpec, status: socket.socket) -> None:
-    """Wait for the interface and configure it from inside."""
-    if status.recv(1) != NETWORK_READY:
-        raise OSError(errno.ENETDOWN, "the interface could not be made", plan["host_name"])
+def _configure_network(spec: ContainerSpec, status: socket.socket) -> None:
+    """Wait for the interfaces and configure them from inside."""
+    if spec["interfaces"] and status.recv(1) != NETWORK_READY:
+        raise OSError(errno.ENETDOWN, "the interfaces could not be made", spec["interfaces"][0]["host_name"])
     with Netlink() as netlink:
         links.set_up(netlink, 1)
-        index = socket.if_nametoindex(plan["name"])
-        links.add_address(netlink, index, plan["address"])
-        links.set_up(netlink, index, mtu=plan["mtu"] or None)
-        if plan["gateway"]:
-            links.add_default_route(netlink, index, plan["gateway"])
+        for plan in spec["interfaces"]:
+            configure_interface(netlink, plan)
+    if spec["resolver"]:
+        resolver_socket.offer(status, RESOLVER)
 
 
 def become_program(

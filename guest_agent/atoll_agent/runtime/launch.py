@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..linux import devices_bpf, links, processes
+from ..linux import devices_bpf, processes
 from ..linux.netlink import Netlink
 from . import init, join
-from .spec import CgroupSpec, ContainerSpec, DeviceRuleSpec, NetworkSpec, ProcessSpec
+from .interfaces import give_interface
+from .spec import CgroupSpec, ContainerSpec, DeviceRuleSpec, InterfaceSpec, ProcessSpec
 
 NAMESPACE_FLAGS = {name: flag for name, flag in join.FLAGS.items() if name != "cgroup"}
 
@@ -153,8 +154,8 @@ def start_container(spec: ContainerSpec, filters: Filters) -> tuple[Launched, in
     finally:
         if cgroup >= 0:
             os.close(cgroup)
-    if spec["network"]:
-        _give_interface(spec["network"], launched)
+    if spec["interfaces"]:
+        _give_interfaces(spec["interfaces"], launched)
     return launched, time.monotonic_ns()
 
 
@@ -211,15 +212,12 @@ def adjust_oom(process: ProcessSpec) -> None:
         Path("/proc/self/oom_score_adj").write_text(str(process["oom_score_adj"]))
 
 
-def _give_interface(plan: NetworkSpec, launched: Launched) -> None:
-    """Make the veth pair while init mounts, then let it go on; it reports a failure itself."""
-    mac = bytes.fromhex(plan["mac"].replace(":", ""))
+def _give_interfaces(plans: list[InterfaceSpec], launched: Launched) -> None:
+    """Make the veth pairs while init mounts, then let it go on; it reports a failure itself."""
     try:
         with Netlink() as netlink:
-            bridge = socket.if_nametoindex(plan["bridge"])
-            links.create_veth(
-                netlink, plan["host_name"], plan["name"], peer_pid=launched.pid, peer_mac=mac, master=bridge
-            )
+            for plan in plans:
+                give_interface(netlink, plan, launched.pid)
         launched.status.send(init.NETWORK_READY)
     except OSError:
         with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ names its `op`; its answer is `{"ok": ...}` or `{"error": message, "kind": ...}`
               framed (+ client)
     kill      key, signal                                the signal has been sent
     resize    key, height, width                         done
+    resolver  key                                        at once, with the sockets of its resolver (see `init`)
     forget    container                                  its streams are dropped
     list      -                                          at once: what runs, what ended and is not yet acknowledged
     watch     -                                          at once; then one message for every process that ends
@@ -95,8 +96,17 @@ class Reader:
 
 def receive(sock: socket.socket) -> Message | None:
     """Wait for one message on a blocking socket; None at the end of the stream."""
+    message, descriptors = receive_with_descriptors(sock)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return message
+
+
+def receive_with_descriptors(sock: socket.socket) -> tuple[Message | None, list[int]]:
+    """The same, with the descriptors that came along; they are the caller's to close."""
     reader = Reader()
     while (message := reader.take()) is None:
         if not reader.read(sock):
-            return None
-    return message
+            reader.close_descriptors()
+            return None, []
+    return message, reader.descriptors

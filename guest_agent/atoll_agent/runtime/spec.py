@@ -52,26 +52,28 @@ class DeviceNode(TypedDict):
     gid: int
 
 
-class NetworkSpec(TypedDict):
-    """The container's interface on a bridge; the runtime makes it while init mounts.
+class InterfaceSpec(TypedDict):
+    """An interface of the container on a bridge; the runtime makes it while init mounts.
 
     Keys:
         bridge: name of the bridge.
         host_name: name of the veth end on the bridge.
         name: name of the interface inside (`eth0`).
-        address: IPv4 address in CIDR form.
-        gateway: default route; "" for none.
+        addresses: in CIDR form.
+        gateways: default routes, one for each IP version; none for an interface that does not lead out.
         mac: hardware address `02:42:...`.
         mtu: bytes; 0 leaves the default.
+        isolated: whether it may talk to the bridge only.
     """
 
     bridge: str
     host_name: str
     name: str
-    address: str
-    gateway: str
+    addresses: list[str]
+    gateways: list[str]
     mac: str
     mtu: int
+    isolated: bool
 
 
 class ProcessSpec(TypedDict):
@@ -170,7 +172,8 @@ class ContainerSpec(TypedDict):
         masked: paths hidden.
         read_only_paths: paths made read-only.
         sysctls: `/proc/sys` names with dots, and their values.
-        network: its interface; None for loopback only.
+        interfaces: besides loopback.
+        resolver: whether it gets sockets on which the engine answers name queries (see `init`).
         cgroup: where its processes are counted and limited.
         log: where its output goes.
         process: what runs.
@@ -192,7 +195,8 @@ class ContainerSpec(TypedDict):
     masked: list[str]
     read_only_paths: list[str]
     sysctls: dict[str, str]
-    network: NetworkSpec | None
+    interfaces: list[InterfaceSpec]
+    resolver: bool
     cgroup: CgroupSpec
     log: LogSpec
     process: ProcessSpec

@@ -6,6 +6,7 @@ images, names or HTTP; the agent tells it what to do by `runtime.messages` and m
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import json
@@ -16,7 +17,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class Process:
     process: ProcessSpec
     log: LogSpec | None
     terminal: int = -1
+    resolver: list[int] = field(default_factory=list)
     named: bool = False
     started: bool = False
     failure: Message | None = None
@@ -179,6 +181,13 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 fcntl.ioctl(process.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
+    def _do_resolver(self, connection: Connection, message: Message, descriptors: list[int]) -> Message | None:
+        process = self._by_key.get(message["key"])
+        if process is None:
+            return {"error": "is not running", "kind": "conflict"}
+        connection.send({"ok": True, "sockets": len(process.resolver)}, tuple(process.resolver))
+        return None
+
     def _do_forget(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
         streams = self._streams.get(message["key"])
         if streams and message["key"] not in self._by_key:
@@ -225,7 +234,7 @@ class Supervisor:
     def _on_status(self, process: Process) -> None:
         try:
             data, ancillary, _flags, _address = process.status.recvmsg(
-                init.MAX_STATUS, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                init.MAX_STATUS, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
             return
@@ -233,7 +242,11 @@ class Supervisor:
             data, ancillary = b"", []
         for _level, kind, payload in ancillary:
             if kind == socket.SCM_RIGHTS:
-                process.terminal = struct.unpack("i", payload[:4])[0]
+                descriptors = array.array("i", payload[: len(payload) // 4 * 4])
+                if data[:1] == init.RESOLVER:
+                    process.resolver = list(descriptors)
+                else:
+                    process.terminal = descriptors[0]
         if data:
             self._take_report(process, data)
             return
@@ -330,6 +343,9 @@ class Supervisor:
                 process.streams.finish()
             for watcher in list(self._watchers):
                 watcher.send(end)
+        for descriptor in process.resolver:
+            os.close(descriptor)
+        process.resolver.clear()
         if process.cgroup:
             self._remove_cgroup(process.cgroup, 50)
 

@@ -12,20 +12,18 @@ import logging
 import os
 import selectors
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
 
 from ..api.mux import Closed, Data, Eof, Multiplexer, MuxError, Opened, Ready, Writable
 from ..api.seed import WIRE_PORT
-from .listen import Server
+from .services import Services
 
 log = logging.getLogger(__name__)
 READ = 64 * 1024
 MAX_PENDING = 1 << 20
 REOPEN_S = 0.05
-SSH_DIRECTORY = "/run/atoll/ssh"
 
 
 def find_port(name: str, directory: Path = Path("/sys/class/virtio-ports")) -> Path | None:
@@ -37,7 +35,7 @@ def find_port(name: str, directory: Path = Path("/sys/class/virtio-ports")) -> P
     return None
 
 
-def serve_port(server: Server) -> None:
+def serve_port(services: Services) -> None:
     """Serve the machine's wire in a thread.
 
     Raises:
@@ -46,14 +44,14 @@ def serve_port(server: Server) -> None:
     path = find_port(WIRE_PORT)
     if path is None:
         raise FileNotFoundError(2, "this machine has no virtio-serial port", WIRE_PORT)
-    threading.Thread(target=_run, args=(path, server), daemon=True, name="channel").start()
+    threading.Thread(target=_run, args=(path, services), daemon=True, name="channel").start()
 
 
-def _run(path: Path, server: Server) -> None:
+def _run(path: Path, services: Services) -> None:
     while True:
         try:
             port = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            Channel(port, server).run()
+            Channel(port, services).run()
         except (OSError, MuxError) as error:
             log.warning("channel: %s; opening it again", error)
         except Exception:
@@ -74,8 +72,8 @@ class _Stream:
 class Channel:
     """One session of the port."""
 
-    def __init__(self, port: int, server: Server) -> None:
-        self._port, self._server = port, server
+    def __init__(self, port: int, services: Services) -> None:
+        self._port, self._services = port, services
         self._mux = Multiplexer(host=False)
         self._streams: dict[int, _Stream] = {}
         self._selector = selectors.DefaultSelector()
@@ -142,7 +140,7 @@ class Channel:
     def _open(self, number: int, service: str) -> None:
         ours, theirs = socket.socketpair()
         try:
-            start_service(service, theirs, self._server)
+            self._services.start(service, theirs)
         except (OSError, ValueError) as error:
             log.info("service %r: %s", service, error)
             ours.close()
@@ -247,53 +245,3 @@ class Channel:
         if full and len(self._outgoing) <= MAX_PENDING:
             for number, stream in list(self._streams.items()):
                 self._update(number, stream)
-
-
-def start_service(service: str, sock: socket.socket, server: Server) -> None:
-    """Give a stream to the service it names; the socket is the service's from now on.
-
-    Raises:
-        OSError: it could not be started.
-        ValueError: unknown.
-    """
-    if service == "api":
-        server.serve(sock)
-    elif service == "ssh":
-        _start_ssh(sock)
-    elif service.startswith("tcp:"):
-        threading.Thread(target=_connect, args=(service, sock), daemon=True).start()
-    else:
-        raise ValueError("unknown service")
-
-
-def _start_ssh(sock: socket.socket) -> None:
-    command = ["/usr/sbin/dropbear", "-i", "-E", "-s", "-r", f"{SSH_DIRECTORY}/host_key", "-D", SSH_DIRECTORY]
-    end = sock.fileno()
-    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=subprocess.DEVNULL, start_new_session=True)
-    sock.close()
-    threading.Thread(target=process.wait, daemon=True).start()
-
-
-def _connect(service: str, sock: socket.socket) -> None:
-    """Join a stream to a TCP connection, both ways, with half-close."""
-    host, _, port = service.removeprefix("tcp:").rpartition(":")
-    try:
-        target = socket.create_connection((host, int(port)), timeout=10)
-    except (OSError, ValueError):
-        sock.close()
-        return
-    target.settimeout(None)
-    other = threading.Thread(target=_pump, args=(target, sock), daemon=True)
-    other.start()
-    _pump(sock, target)
-    other.join()
-    sock.close()
-    target.close()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(READ):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)

@@ -134,12 +134,7 @@ async def ping(channel: HostChannel) -> None:
 
 async def request(channel: HostChannel, method: str, path: str, body: bytes = b"") -> bytes:
     """One request to the agent over a stream of its own; the whole answer, unparsed."""
-    import socket
-
-    ours, theirs = socket.socketpair()
-    reader, writer = await asyncio.open_connection(sock=ours)
-    their_reader, their_writer = await asyncio.open_connection(sock=theirs)
-    serving = asyncio.ensure_future(channel.serve("api", their_reader, their_writer, AGENT_S))
+    reader, writer = await channel.open("api", AGENT_S)
     try:
         head = f"{method} {path} HTTP/1.1\r\nHost: atoll\r\nConnection: close\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -148,9 +143,6 @@ async def request(channel: HostChannel, method: str, path: str, body: bytes = b"
         return await reader.read(-1)
     finally:
         writer.close()
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await serving
 
 
 async def _end(process: asyncio.subprocess.Process, monitor: Monitor, running: Running | None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import select
+import socket
 import sys
 
 from atoll_agent.api.mux import NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready, Writable
@@ -42,6 +43,7 @@ class HostChannel:
         self._streams: dict[int, _Stream] = {}
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
+        self._own: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._pump())
 
     def port_opened(self) -> None:
@@ -108,6 +110,20 @@ class HostChannel:
         data = self._mux.outgoing()
         if data and not self._writer.is_closing():
             self._writer.write(data)
+
+    async def open(self, service: str, wait_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new stream of a service for this process itself; it ends with its writer, or when the session does."""
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        serving = asyncio.create_task(self._serve_ours(service, theirs, wait_s))
+        self._own.add(serving)
+        serving.add_done_callback(self._own.discard)
+        return reader, writer
+
+    async def _serve_ours(self, service: str, theirs: socket.socket, wait_s: float) -> None:
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        with contextlib.suppress(AgentUnreachable, OSError):
+            await self.serve(service, reader, writer, wait_s)
 
     async def serve(
         self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float

@@ -25,12 +25,14 @@ from ..system.locks import FileLock
 from ..system.processes import start_mark
 from . import boot, proof
 from .listeners import listen, listen_loopback
+from .ports import HostPorts
 from .readiness import GuestDied
 from .store import FAILED, RUNNING, STARTING, KeeperState, Machine
 
 log = logging.getLogger("atoll.keeper")
 SESSION_WAIT_S = 10.0
 SHUTDOWN_ANSWER_S = 5.0
+PORTS_RETRY_S = 0.2
 CONTAINERS_S = 10.0
 """How long containers may take to end by themselves; `docker stop` gives them as much."""
 
@@ -54,6 +56,7 @@ class Keeper:
         self._plan, self._conditions = load_plan(machine.file("boot.json"))
         self._running: boot.Running | None = None
         self._booting: asyncio.Future[boot.Running] | None = None
+        self._ports: asyncio.Task[None] | None = None
         self._verdict = proof.Verdict("")
         self._servers: list[asyncio.AbstractServer] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,6 +170,7 @@ class Keeper:
         api, endpoint = await listen(sockets / "docker.sock", lambda r, w: self._join("api", r, w))
         ssh, port = await listen_loopback(lambda r, w: self._join("ssh", r, w))
         self._servers += [api, ssh]
+        self._ports = asyncio.create_task(self._follow_ports())
         self._machine.write_state(
             self._state(
                 RUNNING,
@@ -178,6 +182,28 @@ class Keeper:
                 reason=self._verdict.reason,
             )
         )
+
+    async def _follow_ports(self) -> None:
+        """Open the ports that containers publish, and again when the agent comes back."""
+        assert self._running
+        channel = self._running.channel
+        ports = HostPorts(
+            lambda service, reader, writer: channel.serve(service, reader, writer, SESSION_WAIT_S),
+            lambda service: channel.open(service, SESSION_WAIT_S),
+        )
+        try:
+            while not channel.ended.is_set():
+                await channel.ready.wait()
+                reader, writer = await channel.open("ports", SESSION_WAIT_S)
+                try:
+                    await ports.follow(reader, writer)
+                except (OSError, ValueError, KeyError, TypeError) as error:
+                    log.warning("published ports: %s", error)
+                finally:
+                    writer.close()
+                await asyncio.sleep(PORTS_RETRY_S)
+        finally:
+            ports.close()
 
     async def _join(self, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._running
@@ -232,6 +258,8 @@ class Keeper:
     async def _end(self) -> None:
         for server in self._servers:
             server.close()
+        if self._ports:
+            self._ports.cancel()
         if self._running:
             if self._running.process.returncode is None:
                 await self._kill()

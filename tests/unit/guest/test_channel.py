@@ -17,6 +17,7 @@ if sys.platform != "linux":
 
 from atoll_agent.api.mux import HEADER, NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready
 from atoll_agent.server.channel import Channel
+from atoll_agent.server.services import Services
 
 Service = Callable[[socket.socket], None]
 
@@ -57,7 +58,8 @@ def connect() -> Iterator[Callable[[Service], Host]]:
     def start(service: Service) -> Host:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        channel = Channel(theirs.detach(), SimpleNamespace(serve=service))  # type: ignore[arg-type]
+        services = Services(SimpleNamespace(serve=service), lambda sock: sock.close())  # type: ignore[arg-type]
+        channel = Channel(theirs.detach(), services)
         thread = threading.Thread(target=run_to_error, args=(channel,))
         thread.start()
         opened.append((ours, thread))

@@ -19,6 +19,9 @@ from atoll_agent.engine.containers import Containers
 from atoll_agent.engine.events import Events
 from atoll_agent.engine.records import RUNNING, RecordStore
 from atoll_agent.images.store import NATIVE_ARCHITECTURE, ImageStore
+from atoll_agent.network.bridge import BridgeDriver
+from atoll_agent.network.networks import Networks
+from atoll_agent.network.records import NetworkStore
 from atoll_agent.volumes.store import VolumeStore
 
 FOREIGN = "arm64" if NATIVE_ARCHITECTURE == "amd64" else "amd64"
@@ -34,8 +37,14 @@ def containers(make: SimpleNamespace, tmp_path: Path) -> Containers:
 
 
 def open_again(root: Path, images: ImageStore | None = None) -> Containers:
+    networks = Networks(NetworkStore(root), BridgeDriver("test"), "test0")
     return Containers(
-        RecordStore(root), images or ImageStore(root), VolumeStore(root), Hierarchy(None, frozenset()), Events()
+        RecordStore(root),
+        images or ImageStore(root),
+        VolumeStore(root),
+        networks,
+        Hierarchy(None, frozenset()),
+        Events(),
     )
 
 

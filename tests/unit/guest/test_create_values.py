@@ -76,7 +76,7 @@ def test_what_a_container_inherits() -> None:
 def test_defaults_of_the_host_config() -> None:
     filled = fill_host_config({"LogConfig": {"Config": {"max-size": "1m"}}, "NetworkMode": ""})
     assert filled["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
-    assert (filled["NetworkMode"], filled["ShmSize"], filled["IpcMode"]) == ("default", 64 << 20, "private")
+    assert (filled["NetworkMode"], filled["ShmSize"], filled["IpcMode"]) == ("bridge", 64 << 20, "private")
     assert filled["RestartPolicy"] == {"Name": "no", "MaximumRetryCount": 0}
     assert fill_host_config({"NetworkMode": "none", "ShmSize": 5, "PidMode": "host"}).items() >= {
         ("NetworkMode", "none"), ("ShmSize", 5), ("PidMode", "host"),

@@ -32,7 +32,8 @@ CONTAINER = Container(
     image_id="sha256:" + "f" * 64,
     layers=[],
     config={"Labels": {"tier": "front", "empty": ""}},
-    host_config={"NetworkMode": "default"},
+    host_config={"NetworkMode": "bridge"},
+    endpoints={"bridge": {}},
     mounts=[{"Name": "data", "Destination": "/var/data"}, {"Destination": "/bind"}],
     state=State(EXITED, exit_code=3),
 )

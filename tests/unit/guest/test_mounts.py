@@ -201,11 +201,11 @@ def test_standard_mounts_are_the_golden_ones() -> None:
 
 
 def test_hosts() -> None:
-    text = build_hosts("web", "", "172.17.0.2", ["db:10.0.0.1", "six:fe80::1"])
+    text = build_hosts("web", "", ["172.17.0.2"], ["db:10.0.0.1", "six:fe80::1", "me:host-gateway"], "10.0.2.2")
     assert text.startswith("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-    assert text.endswith("10.0.0.1\tdb\nfe80::1\tsix\n172.17.0.2\tweb\n")
-    assert build_hosts("web", "example.org", "1.2.3.4", []).endswith("1.2.3.4\tweb.example.org web\n")
-    assert "web" not in build_hosts("web", "", "", [])
+    assert text.endswith("10.0.0.1\tdb\nfe80::1\tsix\n10.0.2.2\tme\n172.17.0.2\tweb\n")
+    assert build_hosts("web", "example.org", ["1.2.3.4"], [], "").endswith("1.2.3.4\tweb.example.org web\n")
+    assert "web" not in build_hosts("web", "", [], [], "")
 
 
 MACHINE = "# note\nsearch lan\n\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 10.0.2.3\noptions edns0\n"
@@ -225,8 +225,14 @@ def test_resolv_conf(host: dict[str, Any], text: str) -> None:
     assert build_resolv_conf(host, MACHINE) == text
 
 
+def test_with_a_resolver_of_ours_the_others_are_its_to_ask() -> None:
+    assert build_resolv_conf({"Dns": ["1.1.1.1"]}, MACHINE, "127.0.0.11") == (
+        "nameserver 127.0.0.11\n# note\nsearch lan\noptions edns0\noptions ndots:0\n"
+    )
+
+
 def test_etc_files_are_written_and_mounted(tmp_path: Path) -> None:
-    mounts = write_etc_files(tmp_path, {"Hostname": "web"}, {}, "172.17.0.2")
+    mounts = write_etc_files(tmp_path, {"Hostname": "web"}, {}, ["172.17.0.2"])
     assert [(m["target"], Path(m["source"]).parent) for m in mounts] == [
         ("/etc/hostname", tmp_path), ("/etc/hosts", tmp_path), ("/etc/resolv.conf", tmp_path),
     ]  # fmt: skip

@@ -163,7 +163,9 @@ def describe_expressions(data: bytes) -> list[str]:
 def describe(name: str, fields: dict[int, bytes]) -> str:
     if name == "meta":
         assert number(fields[1]) == 1
-        return {6: "iifname", 7: "oifname"}.get(number(fields[2]), f"meta {number(fields[2])}")
+        return {6: "iifname", 7: "oifname", 15: "version", 16: "protocol"}.get(
+            number(fields[2]), f"meta {number(fields[2])}"
+        )
     if name == "payload":
         return f"payload base {number(fields[2])} offset {number(fields[3])} length {number(fields[4])}"
     if name == "bitwise":
@@ -171,7 +173,14 @@ def describe(name: str, fields: dict[int, bytes]) -> str:
     if name == "cmp":
         return ("==" if number(fields[2]) == 0 else "!=") + " " + read(fields[3])[1].rstrip(b"\0").hex()
     if name == "immediate":
-        return {0: "drop", 1: "accept"}[number(read(read(fields[2])[2])[1])]
+        value = read(fields[2])
+        if 2 in value:
+            return {0: "drop", 1: "accept"}[number(read(value[2])[1])]
+        return f"register {number(fields[1])} = {value[1].hex()}"
+    if name == "ct":
+        return {0: "ct state", 2: "ct status"}[number(fields[2])]
+    if name == "nat":
+        return f"nat {[number(fields[n]) for n in sorted(fields)]}"
     return name
 
 
@@ -180,7 +189,7 @@ def table_of(messages: list[nft.Message]) -> list[Any]:
     found: list[Any] = []
     for kind, flags, body in messages:
         assert kind >> 8 == 10
-        assert body[:4] == bytes([nft.NFPROTO_IPV4, 0, 0, 0])
+        assert body[:4] == bytes([nft.NFPROTO_INET, 0, 0, 0])
         fields = read(body[4:])
         names = [fields[n].rstrip(b"\0").decode() for n in (1, 2 if kind & 0xFF == nft.NEWRULE else 3) if n in fields]
         if kind & 0xFF == nft.NEWRULE:
@@ -195,31 +204,71 @@ def table_of(messages: list[nft.Message]) -> list[Any]:
 
 
 BRIDGE = b"br0".hex()
+INTO, OUT_OF = ["oifname", f"== {BRIDGE}"], ["iifname", f"== {BRIDGE}"]
+SUBNET = ["version", "== 02", "payload base 1 offset 12 length 4", "and ffff0000 xor 00000000", "== ac11"]
+ESTABLISHED = ["ct state", "and 06000000 xor 00000000", "!= "]
+REDIRECTED = ["ct status", "and 20000000 xor 00000000", "!= "]
+NEW = [("add", "atoll"), ("delete", "atoll"), ("add", "atoll")]
+POSTROUTING = ("chain", "atoll", "postrouting", "nat", 4, 100, 1)
+FORWARD = ("chain", "atoll", "forward", "filter", 2, 0, 1)
 
 
-def test_the_table_is_the_golden_one() -> None:
-    assert table_of(firewall.plan_table("atoll", "br0", "172.17.0.0/16")) == [
-        ("add", "atoll"),
-        ("delete", "atoll"),
-        ("add", "atoll"),
-        ("chain", "atoll", "postrouting", "nat", 4, 100, 1),
-        (
-            "atoll",
-            "postrouting",
-            ["payload base 1 offset 12 length 4", "and ffff0000 xor 00000000", "== ac11", "oifname", f"!= {BRIDGE}",
-             "masq"],
-        ),
-        ("chain", "atoll", "forward", "filter", 2, 0, 1),
-        ("atoll", "forward", ["oifname", f"== {BRIDGE}", "ct", "and 06000000 xor 00000000", "!= ", "accept"]),
-        ("atoll", "forward", ["oifname", f"== {BRIDGE}", "iifname", f"!= {BRIDGE}", "drop"]),
+def test_the_table_of_a_bridge() -> None:
+    assert table_of(firewall.plan_table("atoll", [firewall.Bridge("br0", ("172.17.0.0/16",))])) == [
+        *NEW,
+        POSTROUTING,
+        ("atoll", "postrouting", ["oifname", f"!= {BRIDGE}", *SUBNET, "masq"]),
+        ("atoll", "postrouting", [*INTO, *REDIRECTED, *SUBNET, "masq"]),
+        FORWARD,
+        ("atoll", "forward", [*INTO, *ESTABLISHED, "accept"]),
+        ("atoll", "forward", [*INTO, *REDIRECTED, "accept"]),
+        ("atoll", "forward", [*INTO, "iifname", f"!= {BRIDGE}", "drop"]),
+    ]
+
+
+def test_the_table_of_an_internal_bridge_lets_nothing_in_or_out() -> None:
+    assert table_of(firewall.plan_table("atoll", [firewall.Bridge("br0", ("172.17.0.0/16",), internal=True)])) == [
+        *NEW,
+        POSTROUTING,
+        FORWARD,
+        ("atoll", "forward", [*OUT_OF, "oifname", f"!= {BRIDGE}", "drop"]),
+        ("atoll", "forward", [*INTO, "iifname", f"!= {BRIDGE}", "drop"]),
+    ]
+
+
+def test_ports_are_redirected_unless_loopback_asks() -> None:
+    ports = [
+        firewall.Port("tcp", "10.0.0.5", 8080, "172.17.0.2", 80, "br0"),
+        firewall.Port("udp", "", 53, "fd00::2", 53, "br0"),
+        firewall.Port("tcp", "127.0.0.1", 81, "172.17.0.2", 80, "br0"),
+    ]
+    table = table_of(firewall.plan_table("atoll", [], ports))
+    local = ["fib", "== 02"]
+    rules = [
+        ["version", "== 02", "payload base 1 offset 16 length 4", "and ffffffff xor 00000000", "== 0a000005", *local,
+         "protocol", "== 06", "payload base 2 offset 2 length 2", "== 1f90",
+         "register 1 = ac110002", "register 2 = 0050", "nat [1, 2, 1, 2]"],
+        ["version", "== 0a", "version", "== 0a", "payload base 1 offset 24 length 16",
+         f"and {'f' * 32} xor {'0' * 32}", f"!= {'0' * 30}01", *local,
+         "protocol", "== 11", "payload base 2 offset 2 length 2", "== 0035",
+         f"register 1 = fd{'0' * 29}2", "register 2 = 0035", "nat [1, 10, 1, 2]"],
     ]  # fmt: skip
+    assert table == [
+        *NEW,
+        POSTROUTING,
+        FORWARD,
+        ("chain", "atoll", "prerouting", "nat", 0, -100 & 0xFFFFFFFF, 1),
+        *(("atoll", "prerouting", rule) for rule in rules),
+        ("chain", "atoll", "output", "nat", 3, -100 & 0xFFFFFFFF, 1),
+        *(("atoll", "output", rule) for rule in rules),
+    ]
 
 
 def test_one_message_as_bytes() -> None:
     kind, flags, body = nft.new_chain("t", "c", kind="nat", hook=4, priority=-100)
     assert (kind, flags) == (0xA03, 0x400)
     assert body.hex() == (
-        "02000000"  # IPv4
+        "01000000"  # IPv4 and IPv6
         "0600010074000000"  # table "t"
         "0600030063000000"  # chain "c"
         "14000480"  # the hook, nested

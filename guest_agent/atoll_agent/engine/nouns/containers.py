@@ -9,7 +9,7 @@ from typing import Any
 
 from ...api.errors import AgentError, Kind, conflict
 from ...api.types import Attachable, LogQuery
-from ...network.bridge import BridgeNetwork
+from ...network.networks import Networks
 from ..containers import Containers
 from ..inspect import container_details, container_row, matches_container
 from ..lifecycle import Lifecycle, Waiter
@@ -26,10 +26,10 @@ class ContainerNoun:
     """Containers by name."""
 
     def __init__(
-        self, containers: Containers, lifecycle: Lifecycle, supervision: Supervision, bridge: BridgeNetwork
+        self, containers: Containers, lifecycle: Lifecycle, supervision: Supervision, networks: Networks
     ) -> None:
         self._containers, self._lifecycle = containers, lifecycle
-        self._supervision, self._bridge = supervision, bridge
+        self._supervision, self._networks = supervision, networks
 
     def create(self, body: Json, name: str, platform: str) -> Json:
         """Make one; `{"Id", "Warnings"}`."""
@@ -44,7 +44,7 @@ class ContainerNoun:
             for container in self._containers.all()
             if (everything or container.running) and matches_container(container, filters)
         ]
-        rows = [container_row(container, self._bridge) for container in chosen[: limit if limit > 0 else None]]
+        rows = [container_row(container, self._networks) for container in chosen[: limit if limit > 0 else None]]
         if size:
             for row in rows:
                 row |= self._sizes(self._containers.get(row["Id"]))
@@ -58,7 +58,7 @@ class ContainerNoun:
     def details(self, name: str, *, size: bool) -> Json:
         """Everything about one."""
         container = self._containers.get(name)
-        details = container_details(container, self._containers.store, self._bridge)
+        details = container_details(container, self._containers.store, self._networks)
         return details | (self._sizes(container) if size else {})
 
     def start(self, name: str) -> None:

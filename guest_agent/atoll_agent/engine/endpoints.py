@@ -1,0 +1,31 @@
+"""Which networks a new container is on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..api.errors import AgentError, Kind, conflict, invalid
+from ..network.networks import Networks
+from ..network.records import BRIDGE
+from ..network.requests import parse_endpoint
+
+
+def plan_endpoints(host: dict[str, Any], asked: dict[str, Any], networks: Networks) -> dict[str, Any]:
+    """The networks of a new container by name, the one of its network mode first.
+
+    Raises:
+        AgentError: no such network, or a combination that Docker refuses.
+    """
+    mode = str(host["NetworkMode"])
+    if mode.startswith("container:"):
+        raise AgentError(Kind.NOT_IMPLEMENTED, f"NetworkMode {mode!r} is not supported by this version of Atoll")
+    primary = networks.get(mode)
+    named = {networks.get(name).name: settings or {} for name, settings in asked.items()}
+    if primary.driver != BRIDGE and set(named) - {primary.name}:
+        raise conflict(f"container cannot be connected to {primary.name} network and others at once")
+    ordered = {primary.name: named.pop(primary.name, {}), **named}
+    for name, settings in ordered.items():
+        request = parse_endpoint(settings)
+        if request.aliases and not networks.get(name).names_resolve:
+            raise invalid("network-scoped alias is supported only for containers in user defined networks")
+    return ordered
