@@ -17,6 +17,7 @@ from .engine.confinement import FilterCache
 from .engine.containers import Containers
 from .engine.events import Events
 from .engine.execs import Execs
+from .engine.health import HealthChecks
 from .engine.lifecycle import Lifecycle
 from .engine.networking import Networking
 from .engine.nouns.containers import ContainerNoun
@@ -108,9 +109,10 @@ def run_agent(settings: Settings) -> None:
     )
     execs = Execs(containers, supervision, filters, events)
     lifecycle.exec_ended = execs.on_end
+    lifecycle.on_running = HealthChecks(containers, execs, supervision, events).watch
     lifecycle.recover()
     stop = threading.Event()
-    supervision.watch(lifecycle.on_end, stop.set)
+    supervision.watch(lifecycle.on_end, lifecycle.close, stop.set)
     identity = Identity(
         _engine_id(settings.data_root), os.uname().nodename, settings.machine, settings.accelerator, settings.data_root
     )
@@ -129,6 +131,7 @@ def run_agent(settings: Settings) -> None:
     if settings.serve_channel:
         settings.serve_channel(server, publisher)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    threading.Thread(target=lifecycle.resume, name="resume", daemon=True).start()
     stop.wait()
     if not settings.machine:
         networks.close()

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..api.errors import conflict, invalid, not_found
@@ -22,7 +23,7 @@ from .mounts import plan_points
 from .names import check_name, generate_name
 from .plan import parse_security, plan_log, plan_rlimits
 from .ports import plan_bindings
-from .records import REMOVING, Container, RecordStore
+from .records import REMOVING, RESTARTING, Container, RecordStore
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Containers:
         with container.lock:
             if container.removed:
                 raise not_found(f"No such container: {container.id}")
-            if container.running:
+            if container.running or container.state.status == RESTARTING:
                 raise conflict(
                     f"cannot remove container {container.name!r}: container is running: stop the container before "
                     "removing or force remove"
@@ -223,6 +224,14 @@ class Containers:
             name = str(point.get("Name") or "")
             if len(name) == 64 and name not in used:
                 self.volumes.remove(name, [], force=True)
+
+    def publish(self, action: str, container: Container, attributes: dict[str, str]) -> None:
+        """Tell that something happened to a container."""
+        self._events.publish("container", action, container.id, attributes)
+
+    def cgroup_of(self, container: Container) -> Path | None:
+        """The directory of its cgroup; None on a host without cgroup v2."""
+        return self.hierarchy.parent / container.id if self.hierarchy.parent else None
 
     def images_in_use(self) -> dict[str, str]:
         """Image id to the short id of a container made from it."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..api.errors import AgentError, Kind, invalid
 from ..images.store import Image
+from .healthcheck import check_healthcheck, merge_healthcheck
+from .restarts import parse_policy
 from .signals import parse_signal
 
 DEFAULT_SHM_BYTES = 64 << 20
@@ -136,20 +138,19 @@ def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
         raise invalid("invalid ConsoleSize: height and width are expected")
     if config.get("StopSignal"):
         parse_signal(config["StopSignal"])
+    parse_policy(host.get("RestartPolicy"), auto_remove=bool(host.get("AutoRemove")))
+    check_healthcheck(config.get("Healthcheck"))
     _check_supported(config, host)
 
 
 def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
     """What this engine cannot do yet is refused with its name, so that nobody relies on a setting that does nothing."""
-    policy = _object(host, "RestartPolicy").get("Name") or "no"
     refused = {
-        "restart policies": policy != "no",
         "volumes-from": host.get("VolumesFrom"),
         "links": host.get("Links"),
         "user namespaces": host.get("UsernsMode") not in (None, "", "host"),
         "cgroup parents": host.get("CgroupParent"),
         "storage options": host.get("StorageOpt"),
-        "health checks": (_object(config, "Healthcheck").get("Test") or ["NONE"])[0] != "NONE",
     }
     for what, wanted in refused.items():
         if wanted:
@@ -192,6 +193,7 @@ def merge_config(config: dict[str, Any], image: Image, container_id: str) -> dic
     merged["Labels"] = {**(base.get("Labels") or {}), **(config.get("Labels") or {})}
     merged["ExposedPorts"] = {**(base.get("ExposedPorts") or {}), **(config.get("ExposedPorts") or {})} or None
     merged["Volumes"] = {**(base.get("Volumes") or {}), **(config.get("Volumes") or {})} or None
+    merged["Healthcheck"] = merge_healthcheck(config.get("Healthcheck"), base.get("Healthcheck"))
     merged["Hostname"] = config.get("Hostname") or container_id[:12]
     merged.setdefault("Domainname", "")
     for key in _BOOLEANS:

@@ -15,7 +15,7 @@ from .confinement import FilterCache
 from .containers import Containers, attributes_of
 from .create import DEFAULT_PATH
 from .events import Events
-from .lifecycle import explain_exec
+from .failures import explain_exec
 from .plan import parse_security, plan_seccomp
 from .records import Container
 from .supervision import StartFailed, Supervision
@@ -107,6 +107,8 @@ class Execs:
             raise conflict(f"exec {wanted.id} has already run")
         if not wanted.container.running:
             raise conflict(f"container {wanted.container.id} is not running")
+        if wanted.container.state.paused:
+            raise conflict(f"Container {wanted.container.id} is paused, unpause the container before exec")
 
     def start(self, wanted: Exec) -> None:
         """Start it; returns when its program runs.

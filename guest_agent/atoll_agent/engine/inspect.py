@@ -16,7 +16,7 @@ from ..runtime.log_file import format_time
 from .create import command_of
 from .execs import Exec
 from .ports import describe_ports, describe_rows
-from .records import EXITED, RUNNING, Container, RecordStore
+from .records import EXITED, RESTARTING, RUNNING, Container, Health, RecordStore
 
 NO_TIME = "0001-01-01T00:00:00Z"
 
@@ -39,7 +39,7 @@ def container_details(container: Container, store: RecordStore, networks: Networ
         "HostsPath": str(directory / "hosts"),
         "LogPath": log_path,
         "Name": f"/{container.name}",
-        "RestartCount": 0,
+        "RestartCount": container.state.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "MountLabel": "",
@@ -65,10 +65,10 @@ def container_details(container: Container, store: RecordStore, networks: Networ
 def _state(container: Container) -> dict[str, Any]:
     state = container.state
     return {
-        "Status": state.status,
-        "Running": container.running,
-        "Paused": False,
-        "Restarting": False,
+        "Status": "paused" if state.paused else state.status,
+        "Running": container.running or state.status == RESTARTING,
+        "Paused": state.paused,
+        "Restarting": state.status == RESTARTING,
         "OOMKilled": state.oom_killed,
         "Dead": False,
         "Pid": state.pid,
@@ -76,7 +76,12 @@ def _state(container: Container) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": container.started_at(),
         "FinishedAt": container.finished_at(),
+        **({"Health": _health(state.health)} if state.health else {}),
     }
+
+
+def _health(health: Health) -> dict[str, Any]:
+    return {"Status": health.status, "FailingStreak": health.failing_streak, "Log": health.results}
 
 
 def network_settings(container: Container, networks: Networks) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def container_row(container: Container, networks: Networks) -> dict[str, Any]:
         "Created": container.created_ns // 1_000_000_000,
         "Ports": describe_rows(container.config, container.state.ports if container.running else []),
         "Labels": container.config.get("Labels") or {},
-        "State": container.state.status,
+        "State": "paused" if container.state.paused else container.state.status,
         "Status": describe_status(container),
         "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
         "NetworkSettings": {"Networks": network_settings(container, networks)["Networks"]},
@@ -158,7 +163,14 @@ def describe_status(container: Container) -> str:
     state = container.state
     now = time.time_ns()
     if state.status == RUNNING:
-        return f"Up {describe_span((now - state.started_ns) // 1_000_000_000)}"
+        up = f"Up {describe_span((now - state.started_ns) // 1_000_000_000)}"
+        if state.paused:
+            return f"{up} (Paused)"
+        if state.health:
+            return f"{up} ({'health: starting' if state.health.status == 'starting' else state.health.status})"
+        return up
+    if state.status == RESTARTING:
+        return f"Restarting ({state.exit_code}) {describe_span((now - state.finished_ns) // 1_000_000_000)} ago"
     if state.status == EXITED:
         return f"Exited ({state.exit_code}) {describe_span((now - state.finished_ns) // 1_000_000_000)} ago"
     return state.status.capitalize()
@@ -277,7 +289,8 @@ def matches_container(container: Container, filters: dict[str, list[str]]) -> bo
     tests: dict[str, Callable[[str], bool]] = {
         "id": lambda v: container.id.startswith(v),
         "name": lambda v: _name_matches(v, container.name),
-        "status": lambda v: container.state.status == v,
+        "status": lambda v: v == ("paused" if container.state.paused else container.state.status),
+        "health": lambda v: v == (container.state.health.status if container.state.health else "none"),
         "label": lambda v: v in have,
         "ancestor": lambda v: (
             v in (container.image, container.image_id, container.image_id[7:])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..api.errors import AgentError, Kind, conflict, invalid
+from ..api.errors import AgentError, Kind, conflict
+from ..cgroups import freezer
 from ..cgroups.limits import plan_limits
 from ..network.firewall import Port
 from ..network.networks import Attachment
@@ -19,9 +20,11 @@ from ..runtime.messages import Message
 from .confinement import FilterCache
 from .containers import Containers, attributes_of
 from .events import Events
+from .failures import ENGINE_FAILED, explain_failure
 from .networking import Networking
 from .plan import plan_container
-from .records import CREATED, EXITED, RUNNING, Container
+from .records import CREATED, EXITED, RESTARTING, RUNNING, Container
+from .restarts import next_delay, parse_policy
 from .signals import DEFAULT_STOP_SIGNAL, parse_signal
 from .supervision import StartFailed, Supervision
 
@@ -56,7 +59,9 @@ class Lifecycle:
         self._boot, self._init_program = boot, init_program
         self._mount_point = run_directory / "root"
         self._mount_point.mkdir(parents=True, exist_ok=True)
-        self.exec_ended: Any = lambda message: None
+        self._closing = False
+        self.exec_ended: Callable[[Message], None] = lambda message: None
+        self.on_running: Callable[[Container], None] = lambda container: None
 
     # -- after a restart of the agent --------------------------------------------------------
 
@@ -82,15 +87,32 @@ class Lifecycle:
         state.status, state.pid, state.boot = RUNNING, item["pid"], self._boot
         state.started_ns = item["started_ns"]
         self._networking.recovered(container)
+        self.on_running(container)
 
     def _recover_lost(self, container: Container) -> None:
         """It ran when the machine stopped without warning: Docker calls that exit code 255."""
         state = container.state
         state.status, state.pid, state.exit_code, state.finished_ns = EXITED, 0, 255, time.time_ns()
+        state.attachments, state.ports, state.paused = [], [], False
         if container.auto_remove:
             self._remove_quietly(container)
         else:
             self._record(container)
+
+    def resume(self) -> None:
+        """Start what should run: containers that were about to be restarted, and at a new boot what policies say."""
+        for container in reversed(self._containers.all()):
+            state = container.state
+            if state.status == RESTARTING:
+                self._restart_later(container, 0)
+            elif state.status == EXITED and state.boot != self._boot:
+                policy = parse_policy(container.host_config.get("RestartPolicy"))
+                if policy.wants_start(state.exit_code, stopped=state.manually_stopped):
+                    self._start_again(container, EXITED)
+
+    def close(self) -> None:
+        """The engine is being shut down: what ends from now on is not started again."""
+        self._closing = True
 
     def _record(self, container: Container) -> bool:
         """Write the state; False when that is impossible (the disk is full), which must not stop anybody's waiting."""
@@ -112,8 +134,13 @@ class Lifecycle:
         with container.lock:
             if container.removed:
                 raise conflict(f"container {container.id} is marked for removal and cannot be started")
-            if container.running:
+            if container.running or container.state.status == RESTARTING:
                 raise AgentError(Kind.NOT_MODIFIED, "container is already running")
+            container.state.restart_count, container.restart_delay_s = 0, 0.0
+            self._start_now(container)
+
+    def _start_now(self, container: Container) -> None:
+        with container.lock:
             attachments: list[Attachment] = []
             ports: list[Port] = []
             try:
@@ -143,6 +170,7 @@ class Lifecycle:
         )
         state = container.state
         state.error, state.oom_killed, state.manually_stopped = "", False, False
+        state.paused, state.health = False, None
         state.attachments, state.ports = attachments, ports
         answer = self._supervision.start(spec)
         # The end may be known already; `on_end` waits for this lock.
@@ -157,6 +185,7 @@ class Lifecycle:
             state.attachments, state.ports = [], []  # the caller gives them back
             raise
         self._networking.started(container)
+        self.on_running(container)
         with container.changed:
             container.changed.notify_all()
         self._events.publish("container", "start", container.id, attributes_of(container))
@@ -172,7 +201,7 @@ class Lifecycle:
         state = container.state
         state.error, state.exit_code, state.pid = told.message, exit_code, 0
         state.attachments, state.ports = [], []
-        state.status = EXITED if state.status == EXITED else CREATED
+        state.status = CREATED if state.status == CREATED else EXITED
         self._supervision.forget(container.id)
         self._record(container)
         with container.changed:
@@ -198,7 +227,9 @@ class Lifecycle:
             state = container.state
             state.status, state.pid, state.exit_code = EXITED, 0, message["exit_code"]
             state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
+            state.paused = False
             self._networking.ended(container)
+            again = self._plan_restart(container)
             recorded = container.auto_remove or self._record(container)
         if recorded:  # otherwise the supervisor keeps it for the next agent
             self._supervision.acknowledge(message["key"])
@@ -209,8 +240,49 @@ class Lifecycle:
             self._events.publish("container", "oom", container.id, attributes_of(container))
         attributes = attributes_of(container) | {"exitCode": str(state.exit_code)}
         self._events.publish("container", "die", container.id, attributes)
-        if container.auto_remove:
+        if again:
+            self._restart_later(container, container.restart_delay_s)
+        elif container.auto_remove and not container.restarts_by_hand:
             self._remove_quietly(container)
+
+    def _plan_restart(self, container: Container) -> bool:
+        """Decide whether a container that has just ended is started again."""
+        state = container.state
+        policy = parse_policy(container.host_config.get("RestartPolicy"))
+        if self._closing or container.removed:
+            return False
+        if not policy.wants_restart(state.exit_code, stopped=state.manually_stopped, count=state.restart_count):
+            return False
+        ran_s = (state.finished_ns - state.started_ns) / 1e9
+        container.restart_delay_s = next_delay(container.restart_delay_s, ran_s)
+        state.status, state.restart_count = RESTARTING, state.restart_count + 1
+        return True
+
+    def _restart_later(self, container: Container, delay_s: float) -> None:
+        timer = threading.Timer(delay_s, self._start_again, (container, RESTARTING))
+        timer.daemon = True
+        timer.start()
+
+    def _start_again(self, container: Container, expected: str) -> None:
+        """Start a container unless its status has changed meanwhile: it was stopped, started or removed."""
+        with container.lock:
+            if container.state.status != expected or container.removed or self._closing:
+                return
+            try:
+                self._start_now(container)
+            except (AgentError, OSError) as error:
+                log.warning("restarting %s: %s", container.name, error)
+
+    def _end_restarting(self, container: Container) -> bool:
+        """Give up restarting a container; False when it was not about to be."""
+        with container.lock:
+            if container.state.status != RESTARTING:
+                return False
+            container.state.status, container.state.manually_stopped = EXITED, True
+            self._record(container)
+        with container.changed:
+            container.changed.notify_all()
+        return True
 
     def _remove_quietly(self, container: Container) -> None:
         try:
@@ -226,7 +298,11 @@ class Lifecycle:
         Raises:
             AgentError: it does not run.
         """
+        if number in (signal.SIGKILL, parse_signal(container.config.get("StopSignal") or DEFAULT_STOP_SIGNAL)):
+            container.state.manually_stopped = True  # whoever sends this does not want it back
         self._signal(container, number)
+        if container.state.paused:
+            self.unpause(container)
         attributes = attributes_of(container) | {"signal": str(number)}
         self._events.publish("container", "kill", container.id, attributes)
 
@@ -247,6 +323,9 @@ class Lifecycle:
         Raises:
             AgentError: NOT_MODIFIED when it does not run.
         """
+        if self._end_restarting(container):
+            self._events.publish("container", "stop", container.id, attributes_of(container))
+            return
         if not container.running:
             raise AgentError(Kind.NOT_MODIFIED, "container is not running")
         if timeout_s is None:
@@ -265,6 +344,20 @@ class Lifecycle:
                 raise
         self._events.publish("container", "stop", container.id, attributes_of(container))
 
+    def restart(self, container: Container, timeout_s: int | None, signal_text: str = "") -> None:
+        """Stop a container if it runs, then start it."""
+        container.restarts_by_hand = True  # one with --rm stays, too
+        try:
+            try:
+                self.stop(container, timeout_s, signal_text)
+            except AgentError as error:
+                if error.kind is not Kind.NOT_MODIFIED:
+                    raise
+            self.start(container)
+        finally:
+            container.restarts_by_hand = False
+        self._events.publish("container", "restart", container.id, attributes_of(container))
+
     @staticmethod
     def _wait_for_end(container: Container, ended: int, timeout_s: float | None) -> bool:
         with container.changed:
@@ -272,10 +365,51 @@ class Lifecycle:
                 lambda: container.runs_ended != ended or not container.running or container.removed, timeout_s
             )
 
+    def pause(self, container: Container) -> None:
+        """Stop all its processes where they are.
+
+        Raises:
+            AgentError: it does not run, or is paused already.
+        """
+        with container.lock:
+            if not container.running:
+                raise conflict(f"container {container.id} is not running")
+            if container.state.paused:
+                raise conflict(f"container {container.id} is already paused")
+            self._freeze(container, True)
+        self._events.publish("container", "pause", container.id, attributes_of(container))
+
+    def unpause(self, container: Container) -> None:
+        """Let them go on.
+
+        Raises:
+            AgentError: it is not paused.
+        """
+        with container.lock:
+            if not container.state.paused:
+                raise conflict(f"container {container.id} is not paused")
+            self._freeze(container, False)
+        self._events.publish("container", "unpause", container.id, attributes_of(container))
+
+    def _freeze(self, container: Container, frozen: bool) -> None:
+        directory = self._containers.cgroup_of(container)
+        if directory is None:
+            raise AgentError(Kind.NOT_IMPLEMENTED, "pausing needs cgroup v2, which this host does not have")
+        try:
+            freezer.set_frozen(directory, frozen)
+        except OSError as error:
+            word = "pause" if frozen else "unpause"
+            raise AgentError(Kind.SYSTEM, f"cannot {word} container {container.id}: {error.strerror}") from error
+        container.state.paused = frozen
+        self._containers.store.save_state(container)
+
     def remove(self, container: Container, *, force: bool, volumes: bool) -> None:
         """Remove a container; with `force` one that runs is killed first."""
+        if force:
+            self._end_restarting(container)
         if force and container.running:
             ended = container.runs_ended
+            container.state.manually_stopped = True
             try:
                 self._signal(container, signal.SIGKILL)
             except AgentError as error:
@@ -287,63 +421,3 @@ class Lifecycle:
         except AgentError as error:
             if not (force and container.auto_remove and error.kind is Kind.NOT_FOUND):
                 raise
-
-
-class Waiter:
-    """Waits for a container to reach a condition. Made before the start, it cannot miss a short run.
-
-    Raises:
-        AgentError: an unknown condition.
-    """
-
-    CONDITIONS = ("not-running", "next-exit", "removed")
-
-    def __init__(self, container: Container, condition: str) -> None:
-        if condition not in self.CONDITIONS:
-            raise invalid(f'invalid condition: "{condition[:40]}"')
-        self._container, self._condition = container, condition
-        with container.changed:
-            self._ended = container.runs_ended
-
-    def wait(self, timeout_s: float | None) -> int | None:
-        """The exit code; None when the timeout came first."""
-        container = self._container
-        with container.changed:
-            if not container.changed.wait_for(self._reached, timeout_s):
-                return None
-        return container.state.exit_code
-
-    def _reached(self) -> bool:
-        container = self._container
-        if self._condition == "removed":
-            return container.removed
-        if self._condition == "next-exit":
-            return container.runs_ended != self._ended or container.removed
-        return not container.running
-
-
-NOT_EXECUTABLE, NOT_FOUND_CODE, ENGINE_FAILED = 126, 127, 128
-
-
-def explain_failure(failed: StartFailed, config: dict[str, Any]) -> tuple[AgentError, int]:
-    """The error and exit code of a failed start, in the words clients look for."""
-    program = ([*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])] or [""])[0]
-    prefix = "failed to create task for container: "
-    if failed.stage == "exec":
-        text, code = explain_exec(failed.errno, program, failed.detail)
-        return AgentError(Kind.INVALID, f"{prefix}{text}"), code
-    if failed.stage == "resolve user":
-        return AgentError(Kind.INVALID, failed.detail), ENGINE_FAILED - 2
-    kind = Kind.INVALID if failed.stage.startswith(("working directory", "mount ")) else Kind.SYSTEM
-    return AgentError(kind, f"{prefix}cannot start container: {failed.stage}: {failed.detail.lower()}"), ENGINE_FAILED
-
-
-def explain_exec(code: int, program: str, detail: str) -> tuple[str, int]:
-    """Text and exit code for a program that could not be executed."""
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        if "/" in program:
-            return f'exec: "{program}": stat {program}: no such file or directory', NOT_FOUND_CODE
-        return f'exec: "{program}": executable file not found in $PATH', NOT_FOUND_CODE
-    if code == errno.ENOEXEC:
-        return f'exec: "{program}": exec format error (is the image for this architecture?)', NOT_EXECUTABLE
-    return f'exec: "{program}": {detail.lower()}', NOT_EXECUTABLE

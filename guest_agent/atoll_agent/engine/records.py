@@ -22,7 +22,22 @@ from ..runtime.log_file import format_time
 
 log = logging.getLogger(__name__)
 NEVER = "0001-01-01T00:00:00Z"
-CREATED, RUNNING, EXITED, DEAD, REMOVING = "created", "running", "exited", "dead", "removing"
+CREATED, RUNNING, RESTARTING, EXITED, REMOVING = "created", "running", "restarting", "exited", "removing"
+
+
+@dataclass
+class Health:
+    """What the checks of a running container have found.
+
+    Attributes:
+        status: `starting`, `healthy` or `unhealthy`.
+        failing_streak: failures in a row.
+        results: the last ones, in Docker's shape.
+    """
+
+    status: str
+    failing_streak: int = 0
+    results: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -40,6 +55,9 @@ class State:
     attachments: list[Attachment] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     manually_stopped: bool = False
+    paused: bool = False
+    restart_count: int = 0
+    health: Health | None = None
 
 
 @dataclass
@@ -78,6 +96,8 @@ class Container:
         """Notified at every change of `state`."""
         self.removed = False
         self.runs_ended = 0
+        self.restart_delay_s = 0.0
+        self.restarts_by_hand = False
         self.exec_ids: list[str] = []
 
     @property
@@ -204,5 +224,10 @@ class RecordStore:
 
 
 def _read_state(raw: dict[str, Any]) -> State:
-    attachments, ports = raw.pop("attachments"), raw.pop("ports")
-    return State(**raw, attachments=[Attachment(**a) for a in attachments], ports=[Port(**p) for p in ports])
+    attachments, ports, health = raw.pop("attachments"), raw.pop("ports"), raw.pop("health")
+    return State(
+        **raw,
+        attachments=[Attachment(**a) for a in attachments],
+        ports=[Port(**p) for p in ports],
+        health=Health(**health) if health else None,
+    )

@@ -100,8 +100,16 @@ class Supervision:
         """Stop all containers, then the supervisor (and in a machine, the machine)."""
         self._ask({"op": "shutdown", "timeout_s": timeout_s})
 
-    def watch(self, on_end: Callable[[Message], None], on_lost: Callable[[], None]) -> threading.Thread:
-        """Call `on_end` for every process that ends, from a thread; `on_lost` when the supervisor is gone."""
+    def watch(
+        self, on_end: Callable[[Message], None], on_shutdown: Callable[[], None], on_lost: Callable[[], None]
+    ) -> threading.Thread:
+        """Follow the supervisor's news in a thread.
+
+        Arguments:
+            on_end: a process has ended.
+            on_shutdown: everything is about to be ended.
+            on_lost: the supervisor is gone.
+        """
         sock = self._connect()
         messages.send(sock, {"op": "watch"})
         messages.receive(sock)
@@ -111,7 +119,10 @@ class Supervision:
             while True:
                 while (message := reader.take()) is not None:
                     try:
-                        on_end(message)
+                        if message["event"] == "shutdown":
+                            on_shutdown()
+                        else:
+                            on_end(message)
                     except Exception:
                         log.exception("recording the end of %s", message.get("key"))
                 if not reader.read(sock):

@@ -62,13 +62,14 @@ def describe_info(
 ) -> dict[str, Any]:
     """`GET /info`."""
     states = [container.state.status for container in containers.all()]
+    paused = sum(container.state.paused for container in containers.all())
     has = hierarchy.controllers.__contains__
     operating_system = "Atoll machine" if identity.machine else _os_name()
     return {
         "ID": identity.id,
         "Containers": len(states),
-        "ContainersRunning": states.count(RUNNING),
-        "ContainersPaused": 0,
+        "ContainersRunning": states.count(RUNNING) - paused,
+        "ContainersPaused": paused,
         "ContainersStopped": len(states) - states.count(RUNNING),
         "Images": len(images.list_images()),
         "Driver": "overlay2",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -226,7 +227,5 @@ def _give_interfaces(plans: list[InterfaceSpec], launched: Launched) -> None:
 
 def clean_work(spec: ContainerSpec) -> None:
     """Forget that a volatile overlay was mounted before, or the kernel refuses to mount it again."""
-    marker = Path(spec["work"]) / "work" / "incompat" / "volatile"
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        marker.rmdir()
-        marker.parent.rmdir()
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(Path(spec["work"]) / "work" / "incompat")

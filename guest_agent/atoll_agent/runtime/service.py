@@ -89,6 +89,7 @@ class Service:
         if self._ending:
             return
         self._ending = True
+        self.supervisor.announce_end()
         self.supervisor.end_containers(force=False)
         self._await_containers(time.monotonic() + timeout_s, killed=False)
 

@@ -72,6 +72,7 @@ class Supervisor:
         self._ended: dict[str, Message] = {}
         self._unrecorded: dict[str, Process] = {}
         self._early: dict[int, int] = {}
+        self._ending = False
         self._watchers: list[Connection] = []
         self._filters = launch.Filters()
         self.on_child: Callable[[int, int], None] = lambda pid, status: None
@@ -100,6 +101,8 @@ class Supervisor:
         key = spec["id"]
         if key in self._by_key:
             return {"error": "container is already running", "kind": "conflict"}
+        if self._ending:
+            return {"error": "the engine is shutting down", "kind": "conflict"}
         if spec["volatile"]:
             launch.clean_work(spec)
         launched, _ = launch.start_container(spec, self._filters)
@@ -385,6 +388,12 @@ class Supervisor:
     def busy(self) -> bool:
         """Whether a process runs, or has ended and the agent does not know it."""
         return bool(self._by_key or self._ended)
+
+    def announce_end(self) -> None:
+        """Tell the agent that what ends from now on shall not be started again; refuse to start anything."""
+        self._ending = True
+        for watcher in list(self._watchers):
+            watcher.send({"event": "shutdown"})
 
     def end_containers(self, *, force: bool) -> None:
         """Ask every container's first process to end with the signal it wants, or kill it."""

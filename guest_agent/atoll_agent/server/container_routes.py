@@ -36,6 +36,10 @@ class ContainerRoutes:
             ("POST", "/containers/{id}/stop", self.stop),
             ("POST", "/containers/{id}/restart", self.restart),
             ("POST", "/containers/{id}/kill", self.kill),
+            ("POST", "/containers/{id}/pause", self.pause),
+            ("POST", "/containers/{id}/unpause", self.unpause),
+            ("POST", "/containers/{id}/update", self.update),
+            ("GET", "/containers/{id}/stats", self.stats),
             ("POST", "/containers/{id}/wait", self.wait),
             ("POST", "/containers/{id}/attach", self.attach),
             ("POST", "/containers/{id}/resize", self.resize),
@@ -86,6 +90,37 @@ class ContainerRoutes:
         """POST /containers/{id}/kill"""
         self._backend.kill(request.parameters["id"], request.query.get("signal", "") or "SIGKILL")
         connection.send_empty()
+
+    def pause(self, request: Request, connection: Connection) -> None:
+        """POST /containers/{id}/pause"""
+        self._backend.pause(request.parameters["id"])
+        connection.send_empty()
+
+    def unpause(self, request: Request, connection: Connection) -> None:
+        """POST /containers/{id}/unpause"""
+        self._backend.unpause(request.parameters["id"])
+        connection.send_empty()
+
+    def update(self, request: Request, connection: Connection) -> None:
+        """POST /containers/{id}/update"""
+        connection.send_json(self._backend.update(request.parameters["id"], request.json()))
+
+    def stats(self, request: Request, connection: Connection) -> None:
+        """GET /containers/{id}/stats"""
+        stream = request.flag("stream", True)
+        measured = self._backend.stats(request.parameters["id"], one_shot=request.flag("one-shot") and not stream)
+        if not stream:
+            connection.send_json(next(measured))
+            return
+        first = next(measured)
+        connection.start_stream()
+        connection.write_json(first)
+        for row in measured:
+            if client_is_gone(connection):
+                connection.keep = False
+                return
+            connection.write_json(row)
+        connection.end_stream()
 
     def remove(self, request: Request, connection: Connection) -> None:
         """DELETE /containers/{id}"""

@@ -12,14 +12,18 @@ from ...api.types import Attachable, LogQuery
 from ...network.networks import Networks
 from ..containers import Containers
 from ..inspect import container_details, container_row, matches_container
-from ..lifecycle import Lifecycle, Waiter
+from ..lifecycle import Lifecycle
 from ..logs import read_log
 from ..processes import describe_process
 from ..records import Container
 from ..signals import parse_signal
+from ..stats import combine, measure
 from ..supervision import Supervision
+from ..update import update_container
+from ..waiting import Waiter
 
 Json = dict[str, Any]
+STATS_INTERVAL_S = 1.0
 
 
 class ContainerNoun:
@@ -71,12 +75,39 @@ class ContainerNoun:
 
     def restart(self, name: str, timeout_s: int | None, signal: str) -> None:
         """Stop one if it runs, then start it."""
+        self._lifecycle.restart(self._containers.get(name), timeout_s, signal)
+
+    def pause(self, name: str) -> None:
+        """Stop its processes where they are."""
+        self._lifecycle.pause(self._containers.get(name))
+
+    def unpause(self, name: str) -> None:
+        """Let them go on."""
+        self._lifecycle.unpause(self._containers.get(name))
+
+    def update(self, name: str, body: Json) -> Json:
+        """Change its limits or its restart policy."""
         container = self._containers.get(name)
-        if container.auto_remove:
-            raise AgentError(Kind.NOT_IMPLEMENTED, "a container with --rm cannot be restarted by this version of Atoll")
-        if container.running:
-            self._lifecycle.stop(container, timeout_s, signal)
-        self._lifecycle.start(container)
+        update_container(container, body, self._containers)
+        return {"Warnings": []}
+
+    def stats(self, name: str, *, one_shot: bool) -> Iterator[Json]:
+        """What it uses: one measurement each time it is asked, two a second apart for the first one."""
+        container = self._containers.get(name)
+        directory = self._containers.cgroup_of(container)
+        before = None
+        if not one_shot and container.running:
+            before = measure(container, directory)
+            with container.changed:
+                container.changed.wait_for(lambda: not container.running, STATS_INTERVAL_S)
+        while True:
+            now = measure(container, directory)
+            yield combine(now, before)
+            before = now
+            with container.changed:
+                container.changed.wait_for(lambda: container.removed, STATS_INTERVAL_S)
+            if container.removed:
+                return
 
     def kill(self, name: str, signal: str) -> None:
         """Signal one."""
