@@ -24,6 +24,7 @@ from .names import check_name, generate_name
 from .plan import parse_security, plan_log, plan_rlimits
 from .ports import plan_bindings
 from .records import REMOVING, RESTARTING, Container, RecordStore
+from .sharing import donor_of, resolve_modes
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,10 @@ class Containers:
                 f"wanted {platform}, actual: linux/{image.architecture}"
             )
         container_id = secrets.token_hex(32)
-        host = fill_host_config(host)
+        host = resolve_modes(fill_host_config(host), config, self.get)
         merged = merge_config(config, image, container_id)
+        if donor_of(host):
+            merged["Hostname"] = self.get(donor_of(host)).config["Hostname"]
         self._check_plan(merged, host)
         container = Container(
             id=container_id,

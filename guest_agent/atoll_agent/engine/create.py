@@ -16,6 +16,12 @@ DEFAULT_SHM_BYTES = 64 << 20
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})", re.ASCII)
 
+_MODES = {
+    "PidMode": ("", "private", "host"),
+    "IpcMode": ("", "private", "shareable", "none", "host"),
+    "UTSMode": ("", "private", "host"),
+    "CgroupnsMode": ("", "private", "host"),
+}
 _STRINGS = ("Hostname", "Domainname", "User", "WorkingDir", "Image", "StopSignal", "MacAddress")
 _LISTS = ("Cmd", "Entrypoint", "Env", "OnBuild", "Shell")
 _BOOLEANS = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce", "NetworkDisabled")
@@ -155,9 +161,10 @@ def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
     for what, wanted in refused.items():
         if wanted:
             raise AgentError(Kind.NOT_IMPLEMENTED, f"{what} are not supported by this version of Atoll")
-    for key in ("PidMode", "IpcMode", "UTSMode", "CgroupnsMode"):
-        if (host.get(key) or "private") not in ("private", "host", "shareable", "none"):
-            raise AgentError(Kind.NOT_IMPLEMENTED, f"{key} {host[key]!r} is not supported by this version of Atoll")
+    for key, known in _MODES.items():
+        mode = host.get(key) or ""
+        if mode not in known and not (mode.startswith("container:") and key in ("PidMode", "IpcMode")):
+            raise invalid(f"invalid {key}: {mode[:80]!r}")
     driver = _object(host, "LogConfig").get("Type") or "json-file"
     if driver not in ("json-file", "none", "local"):
         raise invalid(f"logger: no log driver named '{driver}' is registered")

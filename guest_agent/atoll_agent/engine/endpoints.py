@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..api.errors import AgentError, Kind, conflict, invalid
+from ..api.errors import conflict, invalid
 from ..network.networks import Networks
 from ..network.records import BRIDGE
 from ..network.requests import parse_endpoint
@@ -18,7 +18,9 @@ def plan_endpoints(host: dict[str, Any], asked: dict[str, Any], networks: Networ
     """
     mode = str(host["NetworkMode"])
     if mode.startswith("container:"):
-        raise AgentError(Kind.NOT_IMPLEMENTED, f"NetworkMode {mode!r} is not supported by this version of Atoll")
+        if asked:
+            raise invalid("conflicting options: container type network can't be used with network settings")
+        return {}
     primary = networks.get(mode)
     named = {networks.get(name).name: settings or {} for name, settings in asked.items()}
     if primary.driver != BRIDGE and set(named) - {primary.name}:

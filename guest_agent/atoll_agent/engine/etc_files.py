@@ -76,17 +76,21 @@ def write_etc_files(
         ),
         "resolv.conf": build_resolv_conf(host, machine, resolver),
     }
-    mounts: list[MountSpec] = []
     for name, text in content.items():
         (directory / name).write_text(text)
-        mounts.append(
-            {
-                "kind": "bind",
-                "source": str(directory / name),
-                "target": f"/etc/{name}",
-                "flags": [],
-                "options": [],
-                "propagation": "",
-            }
-        )
-    return mounts
+    return plan_etc_mounts(directory)
+
+
+def plan_etc_mounts(directory: Path) -> list[MountSpec]:
+    """The mounts of the files in a container's directory."""
+    return [
+        {
+            "kind": "bind",
+            "source": str(directory / name),
+            "target": f"/etc/{name}",
+            "flags": [],
+            "options": [],
+            "propagation": "",
+        }
+        for name in ("hostname", "hosts", "resolv.conf")
+    ]

@@ -142,6 +142,8 @@ def plan_standard(host: dict[str, Any], hierarchy_has_cgroup: bool, mqueue: bool
         mounts.append(_mount("cgroup2", "/sys/fs/cgroup", sys_flags))
     if mqueue:
         mounts.append(_mount("mqueue", "/dev/mqueue", ["nosuid", "nodev", "noexec"]))
+    if str(host.get("IpcMode") or "").startswith("container:"):
+        return mounts  # the shared memory is the other container's, too
     size = f"size={int(host.get('ShmSize') or 64 << 20)}"
     mounts.append(_mount("tmpfs", "/dev/shm", ["nosuid", "nodev", "noexec"], ["mode=1777", size]))
     return mounts

@@ -17,10 +17,11 @@ from ..network.resolver import Resolver
 from ..runtime import resolver_socket
 from ..runtime.interfaces import add_interface, in_network_of, remove_interface
 from .containers import Containers
-from .etc_files import write_etc_files
+from .etc_files import plan_etc_mounts, write_etc_files
 from .events import Events
 from .ports import Binding, plan_bindings
 from .records import Container
+from .sharing import donor_of
 from .supervision import Supervision
 
 log = logging.getLogger(__name__)
@@ -263,7 +264,10 @@ class Networking:
     # -- files -------------------------------------------------------------------------------
 
     def write_files(self, container: Container, attachments: list[Attachment]) -> list[Any]:
-        """Write /etc/hosts and its neighbours; returns their mounts."""
+        """Write /etc/hosts and its neighbours; returns their mounts. Who shares a network shares these files."""
+        donor = donor_of(container.host_config)
+        if donor:
+            return plan_etc_mounts(self._containers.store.directory(donor))
         return write_etc_files(
             self._containers.store.directory(container.id),
             container.config,

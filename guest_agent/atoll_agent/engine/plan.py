@@ -27,6 +27,7 @@ from .records import Container
 from .signals import DEFAULT_STOP_SIGNAL, parse_signal
 
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
+SHARED = "container:"
 _HOST_MODES = (
     ("pid", "PidMode"),
     ("net", "NetworkMode"),
@@ -45,10 +46,21 @@ _RLIMITS = {
 }  # fmt: skip
 
 
+def is_shared(mode: str) -> bool:
+    """Whether a namespace mode means somebody else's: the machine's, or another container's."""
+    return mode == "host" or mode.startswith(SHARED)
+
+
 def plan_namespaces(host: dict[str, Any]) -> list[str]:
     """The namespaces a container gets of its own."""
-    shared = {name for name, key in _HOST_MODES if host.get(key) == "host"}
+    shared = {name for name, key in _HOST_MODES if is_shared(str(host.get(key) or ""))}
     return [name for name in NAMESPACES if name not in shared]
+
+
+def plan_joins(host: dict[str, Any]) -> dict[str, str]:
+    """The namespaces it shares with other containers, and their ids."""
+    modes = {name: str(host.get(key) or "") for name, key in _HOST_MODES}
+    return {name: mode.removeprefix(SHARED) for name, mode in modes.items() if mode.startswith(SHARED)}
 
 
 def plan_device_rules(host: dict[str, Any]) -> list[DeviceRuleSpec] | None:
@@ -272,7 +284,7 @@ def plan_container(
     if privileged or open_paths:
         masked, read_only = [], []
     process = plan_process(config, host, filters)
-    mounts = plan_standard(host, hierarchy.parent is not None, "ipc" in namespaces)
+    mounts = plan_standard(host, hierarchy.parent is not None, not is_shared(str(host.get("IpcMode") or "")))
     if init:
         process["args"] = ["/sbin/docker-init", "--", *process["args"]]
         mounts.append(_bind_file(init, "/sbin/docker-init"))
@@ -290,6 +302,7 @@ def plan_container(
         "mount_point": str(mount_point),
         "read_only": bool(host.get("ReadonlyRootfs")),
         "namespaces": namespaces,
+        "joins": plan_joins(host),
         "mounts": [m for m in mounts if m["target"] not in taken]
         + [m for m in etc_files if m["target"] not in taken]
         + asked,

@@ -36,6 +36,15 @@ NETWORK_READY = b"n"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAX_STATUS = 4096
 TIOCGPTPEER = 0x5441
+FLAGS = {
+    "mnt": processes.CLONE_NEWNS,
+    "pid": processes.CLONE_NEWPID,
+    "net": processes.CLONE_NEWNET,
+    "ipc": processes.CLONE_NEWIPC,
+    "uts": processes.CLONE_NEWUTS,
+    "cgroup": processes.CLONE_NEWCGROUP,
+}
+PID = b"P"
 TIOCSPTLCK = 0x40045431
 
 
@@ -46,19 +55,27 @@ class Stage:
         self.name = "prepare"
 
 
-def run_container(spec: ContainerSpec, stdio: tuple[int, int, int], status: socket.socket, filter_: bytes) -> NoReturn:
+def run_container(
+    spec: ContainerSpec, stdio: tuple[int, int, int], status: socket.socket, filter_: bytes, joins: dict[str, int]
+) -> NoReturn:
     """Become the container's first process; never returns.
 
     Arguments:
         stdio: our ends of its pipes; all -1 when it gets a terminal.
         status: socket to the supervisor.
         filter_: compiled seccomp filter; b"" for none.
+        joins: namespaces of other containers to enter: name and the pidfd of a process there.
     """
     stage = Stage()
     try:
         become_clean()
+        stage.name = "join namespaces"
+        shared_memory = _enter(joins)
         last = capabilities.last_capability()
         root = _build_world(spec, stage)
+        if shared_memory >= 0:
+            stage.name = "mount /dev/shm"
+            rootfs.attach_directory(root, shared_memory, "/dev/shm")
         process = spec["process"]
         stage.name = "resolve user"
         identity = find_identity(root, process["user"], process["groups"])
@@ -76,6 +93,23 @@ def run_container(spec: ContainerSpec, stdio: tuple[int, int, int], status: sock
     except BaseException as error:
         report(status, stage.name, error)
     os._exit(1)
+
+
+def _enter(joins: dict[str, int]) -> int:
+    """Enter the namespaces of other containers; returns a mount of the shared memory of one whose IPC is shared."""
+    shared_memory = -1
+    if "ipc" in joins:
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        processes.setns(joins["ipc"], processes.CLONE_NEWNS)
+        place = os.open("/dev/shm", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        shared_memory = mounts.open_tree(place)
+        os.close(place)
+        processes.setns(own, processes.CLONE_NEWNS)
+        os.close(own)
+    for name, pidfd in joins.items():
+        if name != "pid":  # of which only children are members: see `launch`
+            processes.setns(pidfd, FLAGS[name])
+    return shared_memory
 
 
 def become_clean() -> None:

@@ -17,16 +17,6 @@ from . import init
 from .spec import ProcessSpec
 from .users import find_identity
 
-FLAGS = {
-    "mnt": processes.CLONE_NEWNS,
-    "pid": processes.CLONE_NEWPID,
-    "net": processes.CLONE_NEWNET,
-    "ipc": processes.CLONE_NEWIPC,
-    "uts": processes.CLONE_NEWUTS,
-    "cgroup": processes.CLONE_NEWCGROUP,
-}
-PID = b"P"
-
 
 def run_exec(
     process: ProcessSpec,
@@ -49,10 +39,10 @@ def run_exec(
         processes.prctl(processes.PR_SET_DUMPABLE, 0)
         last = capabilities.last_capability()
         stage.name = "namespaces"
-        processes.setns(pidfd, sum(FLAGS[name] for name in namespaces))
+        processes.setns(pidfd, sum(init.FLAGS[name] for name in namespaces))
         inner = processes.clone(processes.CLONE_PARENT)
         if inner:
-            status.sendall(PID + inner.to_bytes(4, "big"))
+            status.sendall(init.PID + inner.to_bytes(4, "big"))
             os._exit(0)
         init.become_clean()
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from . import init, join
 from .interfaces import give_interface
 from .spec import CgroupSpec, ContainerSpec, DeviceRuleSpec, InterfaceSpec, ProcessSpec
 
-NAMESPACE_FLAGS = {name: flag for name, flag in join.FLAGS.items() if name != "cgroup"}
+NAMESPACE_FLAGS = {name: flag for name, flag in init.FLAGS.items() if name != "cgroup"}
 
 
 @dataclass
@@ -33,12 +32,14 @@ class Launched:
         status: socket on which it reports.
         outputs: our end to stream number.
         stdin: our end of its input; -1 for none.
+        interfaces: those it waits for.
     """
 
     pid: int
     status: socket.socket
     outputs: dict[int, int] = field(default_factory=dict)
     stdin: int = -1
+    interfaces: list[InterfaceSpec] = field(default_factory=list)
 
 
 class Filters:
@@ -103,6 +104,12 @@ def _write_control(directory: int, name: str, value: str) -> None:
         os.close(descriptor)
 
 
+def kill_cgroup(path: str) -> None:
+    """Kill all that is left in a cgroup (Linux 5.14)."""
+    with contextlib.suppress(OSError):
+        (Path(path) / "cgroup.kill").write_text("1")
+
+
 def remove_cgroup(path: str) -> bool:
     """Remove an empty cgroup; False when it is still busy."""
     try:
@@ -129,11 +136,11 @@ def _make_pipes(process: ProcessSpec) -> tuple[tuple[int, int, int], dict[int, i
     return (in_read, out_write, error_write), {out_read: 1, error_read: 2}, in_write
 
 
-def start_container(spec: ContainerSpec, filters: Filters) -> tuple[Launched, int]:
+def start_container(spec: ContainerSpec, filters: Filters, joins: dict[str, int]) -> Launched:
     """Clone a container's first process.
 
-    Returns:
-        What was launched, and the monotonic time of the clone in nanoseconds.
+    Arguments:
+        joins: namespaces of other containers that it enters: name and pidfd, which stays the caller's.
 
     Raises:
         OSError: what could not be made; nothing is left behind.
@@ -144,10 +151,23 @@ def start_container(spec: ContainerSpec, filters: Filters) -> tuple[Launched, in
 
     def become(stdio: tuple[int, int, int], status: socket.socket) -> None:
         adjust_oom(spec["process"])
-        init.run_container(spec, stdio, status, filter_)
+        init.run_container(spec, stdio, status, filter_, joins)
+
+    def become_first(stdio: tuple[int, int, int], status: socket.socket) -> None:
+        """A pid namespace takes in children only: enter it, and make the container's process there."""
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        processes.setns(joins["pid"], processes.CLONE_NEWPID)
+        inner = processes.clone(flags | processes.CLONE_PARENT, cgroup=cgroup)
+        if inner == 0:
+            become(stdio, status)
+        status.sendall(init.PID + inner.to_bytes(4, "big"))
+        os._exit(0)
 
     try:
-        launched = _clone(spec["process"], flags, cgroup, become)
+        if "pid" in joins:
+            launched = _clone(spec["process"], 0, -1, become_first)
+        else:
+            launched = _clone(spec["process"], flags, cgroup, become)
     except OSError:
         if spec["cgroup"]["path"]:
             remove_cgroup(spec["cgroup"]["path"])
@@ -155,9 +175,10 @@ def start_container(spec: ContainerSpec, filters: Filters) -> tuple[Launched, in
     finally:
         if cgroup >= 0:
             os.close(cgroup)
-    if spec["interfaces"]:
-        _give_interfaces(spec["interfaces"], launched)
-    return launched, time.monotonic_ns()
+    launched.interfaces = spec["interfaces"]
+    if "pid" not in joins:
+        give_interfaces(launched, launched.pid)
+    return launched
 
 
 def start_exec(process: ProcessSpec, pid: int, namespaces: list[str], cgroup_path: str, filters: Filters) -> Launched:
@@ -213,12 +234,18 @@ def adjust_oom(process: ProcessSpec) -> None:
         Path("/proc/self/oom_score_adj").write_text(str(process["oom_score_adj"]))
 
 
-def _give_interfaces(plans: list[InterfaceSpec], launched: Launched) -> None:
-    """Make the veth pairs while init mounts, then let it go on; it reports a failure itself."""
+def give_interfaces(launched: Launched, pid: int) -> None:
+    """Make the veth pairs while init mounts, then let it go on; it reports a failure itself.
+
+    Arguments:
+        pid: the process in whose network namespace they belong.
+    """
+    if not launched.interfaces:
+        return
     try:
         with Netlink() as netlink:
-            for plan in plans:
-                give_interface(netlink, plan, launched.pid)
+            for plan in launched.interfaces:
+                give_interface(netlink, plan, pid)
         launched.status.send(init.NETWORK_READY)
     except OSError:
         with contextlib.suppress(OSError):

@@ -97,6 +97,14 @@ def _attach(root: int, mount: int, target: str, *, directory: bool) -> None:
         os.close(place)
 
 
+def attach_directory(root: int, mount: int, target: str) -> None:
+    """Put a mount made elsewhere at its place, and close it."""
+    try:
+        _attach(root, mount, target, directory=True)
+    finally:
+        os.close(mount)
+
+
 def _bind(root: int, plan: MountSpec) -> None:
     recursive = "rec" in plan["flags"]
     source = os.open(plan["source"], os.O_PATH | os.O_CLOEXEC)

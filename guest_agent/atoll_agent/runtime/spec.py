@@ -167,6 +167,7 @@ class ContainerSpec(TypedDict):
         mount_point: an empty directory of the engine on which the root is assembled, in the container's namespace.
         read_only: whether the root is remounted read-only at the end.
         namespaces: names of the namespaces it gets of its own: `mnt pid net ipc uts cgroup`.
+        joins: namespaces it shares with other containers: name and the other's id.
         mounts: in order.
         devices: nodes to make.
         masked: paths hidden.
@@ -190,6 +191,7 @@ class ContainerSpec(TypedDict):
     mount_point: str
     read_only: bool
     namespaces: list[str]
+    joins: dict[str, str]
     mounts: list[MountSpec]
     devices: list[DeviceNode]
     masked: list[str]

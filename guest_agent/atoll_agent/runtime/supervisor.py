@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import init, join, launch
+from ..linux import processes
+from . import init, launch
 from .log_file import LogFile
 from .loop import READ, Loop
 from .messages import Message
@@ -54,6 +55,7 @@ class Process:
     terminal: int = -1
     resolver: list[int] = field(default_factory=list)
     named: bool = False
+    alone: bool = True
     started: bool = False
     failure: Message | None = None
     status_open: bool = True
@@ -105,12 +107,22 @@ class Supervisor:
             return {"error": "the engine is shutting down", "kind": "conflict"}
         if spec["volatile"]:
             launch.clean_work(spec)
-        launched, _ = launch.start_container(spec, self._filters)
+        for other in spec["joins"].values():
+            if other not in self._by_key or not self._by_key[other].started:
+                return {"error": f"container {other} is not running", "kind": "conflict"}
+        joins = {name: processes.open_pidfd(self._by_key[other].pid) for name, other in spec["joins"].items()}
+        try:
+            launched = launch.start_container(spec, self._filters, joins)
+        finally:
+            for descriptor in joins.values():
+                os.close(descriptor)
         self._ended.pop(key, None)
+        namespaces = [*spec["namespaces"], *spec["joins"]]
         self._adopt(
             Process(
-                key, key, launched.pid, self._streams_of(key), spec["cgroup"]["path"], spec["namespaces"], False,
+                key, key, launched.pid, self._streams_of(key), spec["cgroup"]["path"], namespaces, False,
                 connection.send, launched.status, launched, spec["stop_signal"], spec["process"], spec["log"],
+                named="pid" not in joins, alone="pid" in spec["namespaces"],
             )
         )  # fmt: skip
         return None
@@ -263,7 +275,7 @@ class Supervisor:
     def _take_report(self, process: Process, data: bytes) -> None:
         while data:
             kind, data = data[:1], data[1:]
-            if kind == join.PID:
+            if kind == init.PID:
                 self._name(process, int.from_bytes(data[:4], "big"))
                 data = data[4:]
             elif kind == init.FAILED:
@@ -271,13 +283,14 @@ class Supervisor:
                 return
 
     def _name(self, process: Process, pid: int) -> None:
-        """An exec's program has a pid, and may have ended already."""
+        """A program that another process made has a pid, and may have ended already."""
         self._by_pid.pop(process.pid, None)
         process.pid, process.named = pid, True
         if pid in self._early:
             self._note_end(process, self._early.pop(pid))
         else:
             self._by_pid[pid] = process
+            launch.give_interfaces(process.launched, pid)
         if not self._nameless():
             self._early.clear()
 
@@ -301,8 +314,8 @@ class Supervisor:
     def child_ended(self, pid: int, status: int) -> None:
         """A child was reaped.
 
-        An exec's program is a child we hear of by a report of the process that made it, and both may have ended before
-        that is read: reports come first, and an end nobody is known for is kept while reports are awaited.
+        The program of an exec is a child we hear of by a report of the process that made it, and both may have ended
+        before that is read: reports come first, and an end nobody is known for is kept while reports are awaited.
         """
         for process in self._nameless():
             self._on_status(process)
@@ -315,7 +328,7 @@ class Supervisor:
         self._note_end(found, status)
 
     def _nameless(self) -> list[Process]:
-        return [process for process in self._by_pid.values() if process.is_exec and not process.named]
+        return [process for process in self._by_pid.values() if not process.named]
 
     def _note_end(self, process: Process, status: int) -> None:
         process.named = True
@@ -350,6 +363,8 @@ class Supervisor:
             os.close(descriptor)
         process.resolver.clear()
         if process.cgroup:
+            if not process.alone:  # its children live in a pid namespace that goes on
+                launch.kill_cgroup(process.cgroup)
             self._remove_cgroup(process.cgroup, 50)
 
     def _fail(self, process: Process) -> None:

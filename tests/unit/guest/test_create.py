@@ -132,8 +132,6 @@ def test_bad_host_configs(host: Any, words: str) -> None:
         ({}, {"UsernsMode": "private"}, "user namespaces"),
         ({}, {"CgroupParent": "/x"}, "cgroup parents"),
         ({}, {"StorageOpt": {"size": "1g"}}, "storage options"),
-        ({}, {"PidMode": "container:x"}, "PidMode 'container:x'"),
-        ({}, {"IpcMode": "container:x"}, "IpcMode 'container:x'"),
     ],
 )
 def test_what_cannot_be_done_yet_is_said(config: dict[str, Any], host: dict[str, Any], words: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("epoll and pidfds are Linux's", allow_module_level=True)
 
-from atoll_agent.runtime import join, launch
+from atoll_agent.runtime import init, launch
 from atoll_agent.runtime.loop import Loop
 from atoll_agent.runtime.supervisor import Process, Supervisor
 
@@ -39,7 +39,7 @@ class Exec:
 
     def report(self) -> None:
         """The first process tells the program's pid."""
-        self.theirs.sendall(join.PID + PROGRAM.to_bytes(4, "big"))
+        self.theirs.sendall(init.PID + PROGRAM.to_bytes(4, "big"))
 
     def execute(self) -> None:
         """The program is executed: the status socket closes."""
