@@ -50,7 +50,6 @@ def plan(config: dict[str, Any] | None = None, host: dict[str, Any] | None = Non
         "hierarchy": Hierarchy(Path("/cg/atoll"), frozenset()),
         "writes": [["pids.max", "5"]],
         "interfaces": [],
-        "joins": {},
         "resolver": False,
         "filters": FilterCache.__new__(FilterCache),
         "etc_files": [],
