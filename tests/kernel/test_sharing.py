@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Engine, wait_for
+from .conftest import Engine, demultiplex, read_to_end, wait_for
 
 
 @pytest.fixture
@@ -91,3 +91,50 @@ def test_what_makes_no_sense(engine: Engine, made: list[str]) -> None:
     made.append(engine.ok("POST", "/containers/create", body)["Id"])
     status, answer = engine.call("POST", f"/containers/{made[-1]}/start")
     assert (status, "is not running" in answer["message"]) == (409, True)
+
+
+def test_links(engine: Engine, made: list[str]) -> None:
+    body = {"Image": "atoll/base", "Cmd": ["sleep", "1000"], "Env": ["COLOUR=red"], "ExposedPorts": {"80/tcp": {}}}
+    made.append(engine.ok("POST", "/containers/create", body, name="linked")["Id"])
+    asker = {"Image": "atoll/base", "Cmd": ["sleep", "1000"], "HostConfig": {"Links": ["linked:db"]}}
+    made.append(engine.ok("POST", "/containers/create", asker, name="asker")["Id"])
+    status, answer = engine.call("POST", f"/containers/{made[1]}/start")
+    assert (status, "Cannot link to a non running container" in answer["message"]) == (409, True)
+    for container in made:
+        engine.ok("POST", f"/containers/{container}/start")
+    address = engine.ok("GET", f"/containers/{made[0]}/json")["NetworkSettings"]["IPAddress"]
+    code, out = engine.execute(made[1], "sh", "-c", "cat /etc/hosts; tr '\\0' '\\n' < /proc/1/environ")
+    assert code == 0
+    for line in (
+        f"{address}\tdb {made[0][:12]} linked",
+        "DB_NAME=/asker/db",
+        f"DB_PORT=tcp://{address}:80",
+        f"DB_PORT_80_TCP_ADDR={address}",
+        "DB_ENV_COLOUR=red",
+    ):
+        assert line in out.splitlines()
+
+
+def test_volumes_of_another(engine: Engine, made: list[str]) -> None:
+    donor = run(engine, made, "true", name="data", NetworkMode="none", Binds=["from-test:/data"])
+    run(engine, made, "sh", "-c", "echo kept > /data/x", NetworkMode="none", VolumesFrom=["data"])
+    assert engine.ok("POST", f"/containers/{made[-1]}/wait")["StatusCode"] == 0
+    run(engine, made, "sh", "-c", "cat /data/x; echo y > /data/y", NetworkMode="none", VolumesFrom=[f"{donor}:ro"])
+    assert engine.ok("POST", f"/containers/{made[-1]}/wait")["StatusCode"] != 0
+    assert engine.output(made[-1]).startswith("kept\n")
+    for container in made:
+        engine.ok("DELETE", f"/containers/{container}")
+    made.clear()
+    engine.ok("DELETE", "/volumes/from-test")
+
+
+def test_attaching_with_what_was_said_before(engine: Engine, made: list[str]) -> None:
+    container = run(
+        engine, made, "sh", "-c", "echo before; until [ -e /go ]; do usleep 10000; done; echo after", NetworkMode="none"
+    )
+    wait_for(lambda: "before" in engine.output(container), "the log")
+    assert demultiplex(read_to_end(engine.hijack(f"/containers/{container}/attach?logs=1&stdout=1"))) == "before\n"
+    sock = engine.hijack(f"/containers/{container}/attach?logs=1&stdout=1&stream=1")
+    exec_id = engine.ok("POST", f"/containers/{container}/exec", {"Cmd": ["touch", "/go"]})["Id"]
+    engine.ok("POST", f"/exec/{exec_id}/start", {"Detach": True})
+    assert demultiplex(read_to_end(sock)) == "before\nafter\n"

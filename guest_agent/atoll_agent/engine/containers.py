@@ -19,6 +19,7 @@ from . import confinement
 from .create import check_request, fill_host_config, merge_config
 from .endpoints import plan_endpoints
 from .events import Events
+from .links import parse_link
 from .mounts import plan_points
 from .names import check_name, generate_name
 from .plan import parse_security, plan_log, plan_rlimits
@@ -126,7 +127,7 @@ class Containers:
         )
         self._register(container, name)
         try:
-            container.mounts = plan_points(merged, host, self.volumes)
+            container.mounts = plan_points(merged, host, self.volumes, lambda other: self.get(other).mounts)
             self.store.create(container)
         except BaseException:
             self._unregister(container)
@@ -140,6 +141,8 @@ class Containers:
         plan_limits(host, self.hierarchy)
         plan_rlimits(host)
         plan_bindings(config, host)
+        for link in host.get("Links") or []:
+            self.get(parse_link(link)[0])
         parse_security(host.get("SecurityOpt") or [])
         plan_log(host, self.store.root)
         confinement.plan_capabilities(host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=False)

@@ -152,8 +152,6 @@ def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
 def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
     """What this engine cannot do yet is refused with its name, so that nobody relies on a setting that does nothing."""
     refused = {
-        "volumes-from": host.get("VolumesFrom"),
-        "links": host.get("Links"),
         "user namespaces": host.get("UsernsMode") not in (None, "", "host"),
         "cgroup parents": host.get("CgroupParent"),
         "storage options": host.get("StorageOpt"),

@@ -62,8 +62,13 @@ def write_etc_files(
     *,
     resolver: str = "",
     host_gateway: str = "",
+    linked: list[str] | None = None,
 ) -> list[MountSpec]:
-    """Write the files of one start, in place since they may be mounted already, and plan their mounts."""
+    """Write the files of one start, in place since they may be mounted already, and plan their mounts.
+
+    Arguments:
+        linked: lines of /etc/hosts for containers that it links to.
+    """
     hostname = str(config.get("Hostname") or "")
     try:
         machine = Path("/etc/resolv.conf").read_text(errors="replace")
@@ -73,7 +78,8 @@ def write_etc_files(
         "hostname": f"{hostname}\n",
         "hosts": build_hosts(
             hostname, str(config.get("Domainname") or ""), addresses, host.get("ExtraHosts") or [], host_gateway
-        ),
+        )
+        + "".join(linked or ()),
         "resolv.conf": build_resolv_conf(host, machine, resolver),
     }
     for name, text in content.items():

@@ -21,6 +21,7 @@ from .confinement import FilterCache
 from .containers import Containers, attributes_of
 from .events import Events
 from .failures import ENGINE_FAILED, explain_failure
+from .links import plan_variables
 from .networking import Networking
 from .plan import plan_container
 from .records import CREATED, EXITED, RESTARTING, RUNNING, Container
@@ -167,6 +168,7 @@ class Lifecycle:
             filters=self._filters,
             etc_files=self._networking.write_files(container, attachments),
             init=self._init_program if container.host_config.get("Init") else "",
+            variables=plan_variables(self._networking.linked(container), container.name),
         )
         state = container.state
         state.error, state.oom_killed, state.manually_stopped = "", False, False

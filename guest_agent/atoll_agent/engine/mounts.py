@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,16 @@ Point = dict[str, Any]
 """A mount point in Docker's shape: Type, Name, Source, Destination, Mode, RW, Propagation."""
 
 
-def plan_points(config: dict[str, Any], host: dict[str, Any], volumes: VolumeStore) -> list[Point]:
-    """Resolve Binds, Mounts and the image's Volumes; volumes that do not exist are made.
+def plan_points(
+    config: dict[str, Any],
+    host: dict[str, Any],
+    volumes: VolumeStore,
+    points_of: Callable[[str], list[Point]] = lambda name: [],
+) -> list[Point]:
+    """Resolve Binds, Mounts, VolumesFrom and the image's Volumes; volumes that do not exist are made.
+
+    Arguments:
+        points_of: the mount points of another container, or raises.
 
     Raises:
         AgentError: malformed, twice the same target, or a bind source that must exist and does not.
@@ -33,10 +42,29 @@ def plan_points(config: dict[str, Any], host: dict[str, Any], volumes: VolumeSto
         raise invalid(f"Duplicate mount point: {double}")
     for text in (host.get("Tmpfs") or {}).values():
         _split_tmpfs(text)
+    for point in _inherited(host.get("VolumesFrom") or [], points_of):
+        if point["Destination"] not in targets:
+            points.append(point)
+            targets.append(point["Destination"])
     for target in map(_target, config.get("Volumes") or {}):
         if target not in targets:
             points.append(_volume_point(secrets.token_hex(32), target, volumes, writable=True, mode=""))
     return points
+
+
+def _inherited(asked: list[str], points_of: Callable[[str], list[Point]]) -> list[Point]:
+    """The volumes and binds of other containers: `name`, `name:ro` or `name:rw`."""
+    found = []
+    for text in asked:
+        name, _, mode = text.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise invalid(f"invalid mode for volumes-from: {mode[:40]}")
+        found += [
+            {**point, "RW": point["RW"] and mode != "ro", "Mode": mode}
+            for point in points_of(name)
+            if point["Type"] != "tmpfs"
+        ]
+    return found
 
 
 def _target(path: str) -> str:

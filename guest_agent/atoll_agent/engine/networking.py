@@ -16,6 +16,7 @@ from ..network.requests import EndpointRequest, parse_endpoint
 from ..network.resolver import Resolver
 from ..runtime import resolver_socket
 from ..runtime.interfaces import add_interface, in_network_of, remove_interface
+from . import links
 from .containers import Containers
 from .etc_files import plan_etc_mounts, write_etc_files
 from .events import Events
@@ -275,7 +276,24 @@ class Networking:
             [address for a in attachments for address in (a.ipv4, a.ipv6) if address],
             resolver=resolver_socket.ADDRESS if self.resolves(attachments) else "",
             host_gateway=self._host_gateway or self.networks.gateway(self.networks.get("bridge"))[0],
+            linked=links.plan_hosts(self.linked(container)),
         )
+
+    def linked(self, container: Container) -> list[tuple[Container, str]]:
+        """The containers that one on the default bridge links to, and what it calls them.
+
+        Raises:
+            AgentError: one is gone, or does not run.
+        """
+        if container.host_config["NetworkMode"] != "bridge":
+            return []
+        found = []
+        for text in container.host_config.get("Links") or []:
+            name, alias = links.parse_link(text)
+            other = self._containers.get(name)
+            links.check_running(other, alias, container)
+            found.append((other, alias))
+        return found
 
     def _write_files(self, container: Container) -> None:
         self.write_files(container, container.state.attachments)
@@ -326,10 +344,11 @@ class Networking:
             names.append(str(container.config["Hostname"]))
         names += parse_endpoint(container.endpoints.get(network.name)).aliases
         asking = self._containers.find(asker)
-        for link in parse_endpoint(asking.endpoints.get(network.name)).links if asking else ():
-            target, _, alias = link.partition(":")
+        asked = [*parse_endpoint(asking.endpoints.get(network.name)).links] if asking else []
+        for link in asked + list(asking.host_config.get("Links") or [] if asking else []):
+            target, alias = links.parse_link(link)
             if target in (container.name, container.id, container.id[:12]):
-                names.append(alias or target)
+                names.append(alias)
         return names
 
 

@@ -263,6 +263,7 @@ def plan_container(
     filters: FilterCache,
     etc_files: list[MountSpec],
     init: str,
+    variables: list[str],
 ) -> ContainerSpec:
     """Everything about a start, as one value.
 
@@ -275,6 +276,7 @@ def plan_container(
         resolver: whether it finds others by name.
         etc_files: /etc/hosts and its neighbours.
         init: path of the init program to put in front, "" for none.
+        variables: of links, for its environment.
     """
     config, host = container.config, container.host_config
     namespaces = plan_namespaces(host)
@@ -284,6 +286,7 @@ def plan_container(
     if privileged or open_paths:
         masked, read_only = [], []
     process = plan_process(config, host, filters)
+    process["env"] = variables + process["env"]
     mounts = plan_standard(host, hierarchy.parent is not None, not is_shared(str(host.get("IpcMode") or "")))
     if init:
         process["args"] = ["/sbin/docker-init", "--", *process["args"]]

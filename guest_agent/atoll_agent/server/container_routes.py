@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ..api.errors import invalid
@@ -156,12 +157,16 @@ class ContainerRoutes:
     def attach(self, request: Request, connection: Connection) -> None:
         """POST /containers/{id}/attach"""
         target = self._backend.attachable(request.parameters["id"])
-        if request.flag("logs"):
-            raise invalid("attach with logs=1 is not supported; read the logs, then attach")
-        if not request.flag("stream"):
-            connection.start_raw(request, RAW)
-            return
         connection.start_raw(request, RAW if target.terminal else framed_type(request))
+        if request.flag("logs"):
+            query = LogQuery(
+                stdout=request.flag("stdout"), stderr=request.flag("stderr"), since="", until="", tail=None,
+                follow=False, timestamps=False,
+            )  # fmt: skip
+            for data in self._frames(request.parameters["id"], query):
+                connection.sock.sendall(data)
+        if not request.flag("stream"):
+            return
         self._streams.attach(
             target,
             connection.sock,
@@ -172,6 +177,12 @@ class ContainerRoutes:
             head=connection.take_rest(),
         )
         connection.handed_over = True
+
+    def _frames(self, name: str, query: LogQuery) -> Iterator[bytes]:
+        """A log as clients of raw streams want it."""
+        terminal, lines = self._backend.logs(name, query)
+        for stream, data in lines:
+            yield data if terminal else frame(stream, data)
 
     def logs(self, request: Request, connection: Connection) -> None:
         """GET /containers/{id}/logs"""
@@ -186,13 +197,18 @@ class ContainerRoutes:
                     connection.keep = False
                     return
                 continue
-            pending.append(data if terminal else bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data)
+            pending.append(data if terminal else frame(stream, data))
             size += len(data)
             if size > 32768 or query.follow:
                 connection.write(b"".join(pending))
                 pending, size = [], 0
         connection.write(b"".join(pending))
         connection.end_stream()
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """Output with the head that tells its stream and its length."""
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
 
 
 def framed_type(request: Request) -> str:

@@ -127,8 +127,6 @@ def test_bad_host_configs(host: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("config", "host", "words"),
     [
-        ({}, {"VolumesFrom": ["c"]}, "volumes-from"),
-        ({}, {"Links": ["a:b"]}, "links"),
         ({}, {"UsernsMode": "private"}, "user namespaces"),
         ({}, {"CgroupParent": "/x"}, "cgroup parents"),
         ({}, {"StorageOpt": {"size": "1g"}}, "storage options"),

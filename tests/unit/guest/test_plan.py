@@ -54,6 +54,7 @@ def plan(config: dict[str, Any] | None = None, host: dict[str, Any] | None = Non
         "filters": FilterCache.__new__(FilterCache),
         "etc_files": [],
         "init": "",
+        "variables": [],
     }
     return plan_container(container, **(given | more))
 
