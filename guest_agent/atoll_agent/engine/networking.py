@@ -142,8 +142,8 @@ class Networking:
         self.networks.claim(container.state.attachments)
         for port in container.state.ports:
             try:
-                self._publisher.open(port.protocol, port.address, port.port, port.target, port.target_port)
-            except (PortTaken, AgentError) as error:
+                self._publisher.keep(port.protocol, port.address, port.port, port.target, port.target_port)
+            except PortTaken as error:
                 log.warning("port %s of %s is not published any more: %s", port.port, container.name, error)
         if self.resolves(container.state.attachments):
             self._resolver.add(container.id, self._find_sockets(container))

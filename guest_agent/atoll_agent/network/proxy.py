@@ -60,6 +60,10 @@ class Proxy:
             ).start()
         return port
 
+    def keep(self, protocol: str, address: str, port: int, target: str, target_port: int) -> None:
+        """Listen where an agent before this one did; its listeners went with it."""
+        self.open(protocol, address, port, target, target_port)
+
     def close(self, protocol: str, address: str, port: int) -> None:
         """Listen no more; connections that stand go on."""
         with self._lock:

@@ -35,8 +35,20 @@ class Publisher(Protocol):
             AgentError: nobody is there to ask.
         """
 
+    def keep(self, protocol: str, address: str, port: int, target: str, target_port: int) -> None:
+        """Listen, again, where an agent before this one did.
+
+        Raises:
+            PortTaken: somebody else has come there meanwhile.
+        """
+
     def close(self, protocol: str, address: str, port: int) -> None:
         """Listen no more."""
+
+
+def format_target(target: str, port: int) -> str:
+    """An address with a port, as the host asks for it."""
+    return f"[{target}]:{port}" if ":" in target else f"{target}:{port}"
 
 
 class HostPorts:
@@ -93,7 +105,7 @@ class HostPorts:
 
     def open(self, protocol: str, address: str, port: int, target: str, target_port: int) -> int:
         """See `Publisher`."""
-        place = f"[{target}]:{target_port}" if ":" in target else f"{target}:{target_port}"
+        place = format_target(target, target_port)
         with self._lock:
             if not self._changed.wait_for(lambda: self._sock is not None, ANSWER_S):
                 raise AgentError(Kind.UNAVAILABLE, "the machine's host does not answer; its keeper may be gone")
@@ -106,6 +118,14 @@ class HostPorts:
                 raise PortTaken(str(answer["error"]))
             self._open[protocol, address, int(answer["port"])] = place
             return int(answer["port"])
+
+    def keep(self, protocol: str, address: str, port: int, target: str, target_port: int) -> None:
+        """See `Publisher`. The keeper is told when it comes, which is after this."""
+        place = format_target(target, target_port)
+        with self._lock:
+            self._open[protocol, address, port] = place
+            if self._sock is not None:
+                self._send("open", protocol, address, port, place)
 
     def close(self, protocol: str, address: str, port: int) -> None:
         """See `Publisher`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import selectors
 import socket
 import threading
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 READ = 64 * 1024
 MAX_PENDING = 1 << 20
 REOPEN_S = 0.05
+HANGUPS = -1
 
 
 def find_port(name: str, directory: Path = Path("/sys/class/virtio-ports")) -> Path | None:
@@ -66,7 +68,7 @@ class _Stream:
         self.sock = sock
         self.pending = bytearray()
         self.eof_pending = False
-        self.read_open = True
+        self.read_open = self.write_open = True
 
 
 class Channel:
@@ -80,6 +82,8 @@ class Channel:
         self._outgoing = bytearray()
         self._port_mask = selectors.EVENT_READ
         self._selector.register(port, self._port_mask, None)
+        self._hangups = select.epoll()
+        self._selector.register(self._hangups, selectors.EVENT_READ, HANGUPS)
 
     def run(self) -> None:
         """Pump until the port fails."""
@@ -88,6 +92,8 @@ class Channel:
                 for key, events in self._selector.select():
                     if key.data is None:
                         self._on_port(events)
+                    elif key.data == HANGUPS:
+                        self._on_hangups()
                     elif key.data in self._streams:
                         self._on_stream(key.data, events)
                 self._flush()
@@ -95,6 +101,7 @@ class Channel:
             for number in list(self._streams):
                 self._drop(number)
             self._selector.close()
+            self._hangups.close()
             os.close(self._port)
 
     def _on_port(self, events: int) -> None:
@@ -174,8 +181,17 @@ class Channel:
         else:
             stream.read_open = False
             self._mux.send_eof(number)
+            # The service has said all; it may still listen. Once it has closed altogether, nobody does.
+            self._hangups.register(stream.sock, 0)
             self._finish(number, stream)
         self._update(number, stream)
+
+    def _on_hangups(self) -> None:
+        """Services have closed that had said all before."""
+        gone = {descriptor for descriptor, _ in self._hangups.poll(0)}
+        for number, stream in list(self._streams.items()):
+            if stream.sock.fileno() in gone:
+                self._close(number)
 
     def _write(self, number: int, stream: _Stream) -> None:
         try:
@@ -188,23 +204,23 @@ class Channel:
         except OSError:
             # The service has closed, perhaps with an answer to what it did not want to read: that is still to be read.
             stream.pending.clear()
-            stream.eof_pending = False
+            stream.eof_pending, stream.write_open = False, False
+            self._finish(number, stream)
         if stream.eof_pending and not stream.pending:
-            stream.eof_pending = False
+            stream.eof_pending, stream.write_open = False, False
             with contextlib.suppress(OSError):
                 stream.sock.shutdown(socket.SHUT_WR)
             self._finish(number, stream)
         self._update(number, stream)
 
     def _finish(self, number: int, stream: _Stream) -> None:
-        """Both directions have ended: the stream is over."""
-        if not stream.read_open:
-            # The service closed; whatever the host still sends has nobody to read it.
-            with contextlib.suppress(OSError):
-                if stream.pending:
-                    stream.sock.send(stream.pending)
-            self._mux.close(number)
-            self._drop(number)
+        """The stream is over when both directions have ended."""
+        if not stream.read_open and not stream.write_open:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        self._mux.close(number)
+        self._drop(number)
 
     def _update(self, number: int, stream: _Stream) -> None:
         if number not in self._streams:

@@ -15,7 +15,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the agent runs on Linux", allow_module_level=True)
 
-from atoll_agent.api.mux import HEADER, NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready
+from atoll_agent.api.mux import HEADER, NONCE_SIZE, Closed, Data, Eof, Multiplexer, MuxError, Ready, Writable
 from atoll_agent.server.channel import Channel
 from atoll_agent.server.services import Services
 
@@ -96,3 +96,53 @@ def test_answer_of_a_service_that_does_not_read_arrives(
     events = host.events_until(Closed)
     assert b"".join(event.data for event in events if isinstance(event, Data)) == b"no"
     assert [type(event) for event in events if isinstance(event, Eof | Closed)][-1] is Closed
+
+
+def test_a_service_that_has_said_all_still_listens(connect: Callable[[Service], Host]) -> None:
+    """A server that ends its side first, and takes a long upload after that."""
+    taken: list[int] = []
+    finished = threading.Event()
+
+    def listen(sock: socket.socket) -> None:
+        def work() -> None:
+            with sock:
+                sock.sendall(b"go on")
+                sock.shutdown(socket.SHUT_WR)
+                taken.append(0)
+                while data := sock.recv(65536):
+                    taken[0] += len(data)
+            finished.set()
+
+        threading.Thread(target=work).start()
+
+    host = connect(listen)
+    stream = host.mux.open("api")
+    host.flush()
+    host.events_until(Eof)
+    left = 1_000_000
+    while left:
+        left -= host.mux.send(stream, bytes(left))
+        host.flush()
+        if left:
+            host.events_until(Writable)
+    host.mux.send_eof(stream)
+    host.flush()
+    host.events_until(Closed)
+    assert finished.wait(30)
+    assert taken == [1_000_000]
+
+
+def test_a_service_that_closes_after_it_has_said_all(connect: Callable[[Service], Host]) -> None:
+    ended = threading.Event()
+
+    def work(sock: socket.socket) -> None:
+        with sock:
+            sock.shutdown(socket.SHUT_WR)
+            ended.wait(30)
+
+    host = connect(lambda sock: threading.Thread(target=work, args=(sock,)).start())
+    host.mux.open("api")
+    host.flush()
+    host.events_until(Eof)
+    ended.set()
+    host.events_until(Closed)
