@@ -41,7 +41,7 @@ def engine_host(request: pytest.FixtureRequest) -> Iterator[str]:
     if given:
         yield given
         return
-    engine = Engine(request.getfixturevalue("tmp_path_factory").mktemp("contract"), "atoll-contract")
+    engine = Engine(request.getfixturevalue("tmp_path_factory").mktemp("contract"), f"atollc-{os.getpid()}")
     engine.start()
     engine.ok("POST", "/images/load", request.getfixturevalue("base_archive").read_bytes())
     yield f"unix://{engine.socket}"

@@ -214,9 +214,9 @@ def base_archive() -> Path:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory, base_archive: Path, worker_id: str) -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory, base_archive: Path) -> Iterator[Engine]:
     """A running engine with the image atoll/base:latest."""
-    engine = Engine(tmp_path_factory.mktemp("engine"), f"atoll-{worker_id}"[:15])
+    engine = Engine(tmp_path_factory.mktemp("engine"), f"atoll-{os.getpid()}")
     engine.start()
     engine.ok("POST", "/images/load", base_archive.read_bytes())
     yield engine
@@ -226,9 +226,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory, base_archive: Path, worker_
 
 
 @pytest.fixture
-def fresh_engine(tmp_path: Path, base_archive: Path, worker_id: str) -> Iterator[Engine]:
+def fresh_engine(tmp_path: Path, base_archive: Path) -> Iterator[Engine]:
     """An engine for one test, which may mistreat it."""
-    engine = Engine(tmp_path, f"atollx-{worker_id}"[:15])
+    engine = Engine(tmp_path, f"atollx-{os.getpid()}")
     engine.start()
     engine.ok("POST", "/images/load", base_archive.read_bytes())
     yield engine
