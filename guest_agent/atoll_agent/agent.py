@@ -34,6 +34,7 @@ from .network.networks import Networks
 from .network.proxy import Proxy
 from .network.publish import Publisher
 from .network.records import NetworkStore
+from .server.absent_routes import AbsentRoutes
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
 from .server.image_routes import ImageRoutes, VolumeRoutes
@@ -124,6 +125,7 @@ def run_agent(settings: Settings) -> None:
         ImageRoutes(ImageNoun(images, containers, events)),
         VolumeRoutes(VolumeNoun(volumes, containers)),
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
+        AbsentRoutes(),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
     for path in settings.sockets:

@@ -235,6 +235,10 @@ class Containers:
         """Tell that something happened to a container."""
         self._events.publish("container", action, container.id, attributes)
 
+    def prune_told(self, freed_bytes: int) -> None:
+        """Tell that containers that did not run have been removed."""
+        self._events.publish("container", "prune", "", {"reclaimed": str(freed_bytes)})
+
     def cgroup_of(self, container: Container) -> Path | None:
         """The directory of its cgroup; None on a host without cgroup v2."""
         return self.hierarchy.parent / container.id if self.hierarchy.parent else None

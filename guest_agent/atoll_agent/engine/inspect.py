@@ -124,7 +124,7 @@ def describe_endpoint(container: Container, name: str, networks: Networks) -> di
         "IPAMConfig": settings.get("IPAMConfig"),
         "Links": settings.get("Links"),
         "Aliases": settings.get("Aliases"),
-        "MacAddress": attachment.mac if attachment else "",
+        "MacAddress": attachment.mac if attachment else str(settings.get("MacAddress") or ""),
         "DriverOpts": settings.get("DriverOpts"),
         "GwPriority": settings.get("GwPriority") or 0,
         "NetworkID": network.id if network else "",

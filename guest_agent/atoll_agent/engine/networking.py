@@ -224,7 +224,7 @@ class Networking:
         if network.names_resolve and not knew_names:
             self._resolver.add(container.id, self._find_sockets(container))
 
-    def disconnect(self, container: Container, network: Network, *, force: bool) -> None:
+    def disconnect(self, container: Container, network: Network) -> None:
         """Take a container off a network.
 
         Raises:
@@ -232,9 +232,9 @@ class Networking:
         """
         with container.lock:
             if network.name not in container.endpoints:
-                if force:
-                    return
-                raise AgentError(Kind.FORBIDDEN, f"container {container.id} is not connected to network {network.name}")
+                raise AgentError(
+                    Kind.FORBIDDEN, f"container {container.id} is not connected to the network {network.name}"
+                )
             if network.name == "host":
                 raise AgentError(Kind.FORBIDDEN, "container cannot be disconnected from host network")
             gone = [a for a in container.state.attachments if a.network == network.id]

@@ -96,6 +96,8 @@ class Container:
         """Notified at every change of `state`."""
         self.removed = False
         self.runs_ended = 0
+        self.last_exit_code = 0
+        """Of the run that ended last; `state` may tell of the next one already."""
         self.restart_delay_s = 0.0
         self.restarts_by_hand = False
         self.exec_ids: list[str] = []

@@ -104,4 +104,5 @@ class StreamBackend(Protocol):
         stderr: bool,
         keys: str,
         head: bytes,
+        framed: bool,
     ) -> None: ...

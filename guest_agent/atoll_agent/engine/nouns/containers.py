@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...api.errors import AgentError, Kind, conflict
+from ...api.errors import AgentError, Kind, conflict, invalid
 from ...api.types import Attachable, LogQuery
 from ...network.networks import Networks
 from ..containers import Containers
+from ..filters import is_older, matches_labels
 from ..inspect import container_details, container_row, matches_container
 from ..lifecycle import Lifecycle
 from ..logs import read_log
@@ -170,18 +172,24 @@ class ContainerNoun:
 
     def prune(self, filters: dict[str, list[str]]) -> Json:
         """Remove all that do not run."""
-        removed = []
+        unknown = set(filters) - {"until", "label", "label!"}
+        if unknown:
+            raise invalid(f"invalid filter '{min(unknown)}'")
+        removed, freed = [], 0
         for container in self._containers.all():
-            if container.running or not matches_container(
-                container, {k: v for k, v in filters.items() if k == "label"}
-            ):
+            if container.running or not matches_labels(container.config.get("Labels") or {}, filters):
                 continue
+            if "until" in filters and not is_older(container.created_ns, filters["until"], time.time_ns()):
+                continue
+            size = tree_size(self._containers.store.overlay(container.id) / "upper")
             try:
                 self._containers.remove(container, volumes=False)
-                removed.append(container.id)
             except AgentError:
-                continue
-        return {"ContainersDeleted": removed, "SpaceReclaimed": 0}
+                continue  # it was started meanwhile
+            removed.append(container.id)
+            freed += size
+        self._containers.prune_told(freed)
+        return {"ContainersDeleted": removed or None, "SpaceReclaimed": freed}
 
 
 def tree_size(root: Path) -> int:

@@ -71,6 +71,7 @@ class StreamNoun:
         stderr: bool,
         keys: str,
         head: bytes,
+        framed: bool,
     ) -> None:
         """Hand one over; the caller closes its copy."""
         self._supervision.attach(
@@ -79,7 +80,7 @@ class StreamNoun:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            framed=not target.terminal,
+            framed=framed,
             detach_keys=list(parse_detach_keys(keys)) if target.terminal and stdin else [],
             head=head.decode("latin-1"),
         )
