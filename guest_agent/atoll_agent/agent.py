@@ -120,7 +120,7 @@ def run_agent(settings: Settings) -> None:
     streams = StreamNoun(supervision)
     tables = (
         SystemRoutes(SystemNoun(identity, containers, events, supervision)),
-        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks), streams),
+        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks, networking), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         ImageRoutes(ImageNoun(images, containers, events)),
         VolumeRoutes(VolumeNoun(volumes, containers)),

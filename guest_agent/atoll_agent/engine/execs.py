@@ -67,6 +67,8 @@ class Execs:
             or not all(isinstance(c, str) and "\0" not in c for c in command)
         ):
             raise invalid("No exec command specified")
+        if "detachKeys" in body:  # docker-py's spelling, which Go's JSON reader takes too
+            body["DetachKeys"] = body.pop("detachKeys")
         for name in ("Env",):
             value = body.get(name) or []
             if not isinstance(value, list) or not all(isinstance(v, str) and "\0" not in v for v in value):

@@ -15,6 +15,7 @@ from ..network.networks import Networks
 from ..runtime.log_file import format_time
 from .create import command_of
 from .execs import Exec
+from .links import describe_links
 from .ports import describe_ports, describe_rows
 from .records import EXITED, RESTARTING, RUNNING, Container, Health, RecordStore
 
@@ -25,7 +26,7 @@ def container_details(container: Container, store: RecordStore, networks: Networ
     """`GET /containers/{id}/json`."""
     command = command_of(container.config)
     directory, overlay = store.directory(container.id), store.overlay(container.id)
-    host = dict(container.host_config)
+    host = dict(container.host_config) | {"Links": describe_links(container)}
     log_path = str(directory / "output.log") if host["LogConfig"]["Type"] != "none" else ""
     return {
         "Id": container.id,

@@ -295,6 +295,18 @@ class Networking:
             found.append((other, alias))
         return found
 
+    def unlink(self, container: Container, alias: str) -> None:
+        """Take one of a container's links away.
+
+        Raises:
+            AgentError: it has no such link.
+        """
+        with container.lock:
+            container.host_config["Links"] = links.without_link(container, alias)
+            self._containers.store.save_config(container)
+            if container.running:
+                self._write_files(container)
+
     def _write_files(self, container: Container) -> None:
         self.write_files(container, container.state.attachments)
 

@@ -144,6 +144,7 @@ class Networks:
                 options=request.options,
                 labels=request.labels,
                 interface=interface,
+                ipam_options=request.ipam_options,
             )
             entry = self._entries[identity] = _Entry(network)
             try:

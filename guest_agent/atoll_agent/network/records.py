@@ -54,6 +54,7 @@ class Network:
         attachable: told back as asked for; it means something in swarms only.
         options: of the driver.
         interface: name of the bridge.
+        ipam_options: told back as asked for.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Network:
     labels: dict[str, str] = field(default_factory=dict)
     interface: str = ""
     ipv4: bool = True
+    ipam_options: dict[str, str] | None = None
 
     @property
     def predefined(self) -> bool:

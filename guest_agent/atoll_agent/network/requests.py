@@ -29,6 +29,7 @@ class NetworkRequest:
     attachable: bool
     options: dict[str, str]
     labels: dict[str, str]
+    ipam_options: dict[str, str] | None
 
 
 def parse_network(body: dict[str, Any]) -> NetworkRequest:
@@ -72,6 +73,7 @@ def parse_network(body: dict[str, Any]) -> NetworkRequest:
         attachable=bool(body.get("Attachable")),
         options=options,
         labels=_strings(body, "Labels"),
+        ipam_options=_strings(ipam, "Options") if ipam.get("Options") is not None else None,
     )
 
 

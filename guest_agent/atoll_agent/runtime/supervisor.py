@@ -207,7 +207,7 @@ class Supervisor:
         streams = self._streams.get(message["key"])
         if streams and message["key"] not in self._by_key:
             streams.close()
-            del self._streams[message["key"]]
+            self._streams.pop(message["key"], None)  # its last client's end may have dropped it
         return {"ok": True}
 
     def _do_list(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:

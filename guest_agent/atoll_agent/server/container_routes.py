@@ -48,7 +48,7 @@ class ContainerRoutes:
             ("GET", "/containers/{id}/attach/ws", self.attach_websocket),
             ("POST", "/containers/{id}/resize", self.resize),
             ("POST", "/containers/{id}/rename", self.rename),
-            ("DELETE", "/containers/{id}", self.remove),
+            ("DELETE", "/containers/{id*}", self.remove),
         ]
 
     def list(self, request: Request, connection: Connection) -> None:
@@ -127,7 +127,11 @@ class ContainerRoutes:
         connection.end_stream()
 
     def remove(self, request: Request, connection: Connection) -> None:
-        """DELETE /containers/{id}"""
+        """DELETE /containers/{id}, and with `link` of a name that one container has for another"""
+        if request.flag("link"):
+            self._backend.unlink(request.parameters["id"])
+            connection.send_empty()
+            return
         self._backend.remove(request.parameters["id"], force=request.flag("force"), volumes=request.flag("v"))
         connection.send_empty()
 

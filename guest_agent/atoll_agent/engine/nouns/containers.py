@@ -15,7 +15,9 @@ from ..containers import Containers
 from ..filters import is_older, matches_labels
 from ..inspect import container_details, container_row, matches_container
 from ..lifecycle import Lifecycle
+from ..links import link_names
 from ..logs import read_log
+from ..networking import Networking
 from ..processes import describe_process
 from ..records import Container
 from ..signals import parse_signal
@@ -32,10 +34,15 @@ class ContainerNoun:
     """Containers by name."""
 
     def __init__(
-        self, containers: Containers, lifecycle: Lifecycle, supervision: Supervision, networks: Networks
+        self,
+        containers: Containers,
+        lifecycle: Lifecycle,
+        supervision: Supervision,
+        networks: Networks,
+        networking: Networking,
     ) -> None:
         self._containers, self._lifecycle = containers, lifecycle
-        self._supervision, self._networks = supervision, networks
+        self._supervision, self._networks, self._networking = supervision, networks, networking
 
     def create(self, body: Json, name: str, platform: str) -> Json:
         """Make one; `{"Id", "Warnings"}`."""
@@ -51,6 +58,9 @@ class ContainerNoun:
             if (everything or container.running) and matches_container(container, filters)
         ]
         rows = [container_row(container, self._networks) for container in chosen[: limit if limit > 0 else None]]
+        linking = [container for container in self._containers.all() if container.host_config.get("Links")]
+        for row, container in zip(rows, chosen, strict=False) if linking else ():
+            row["Names"] += link_names(container, linking)
         if size:
             for row in rows:
                 row |= self._sizes(self._containers.get(row["Id"]))
@@ -119,6 +129,11 @@ class ContainerNoun:
     def remove(self, name: str, *, force: bool, volumes: bool) -> None:
         """Remove one."""
         self._lifecycle.remove(self._containers.get(name), force=force, volumes=volumes)
+
+    def unlink(self, name: str) -> None:
+        """Remove a link, `container/alias`."""
+        container, _, alias = name.strip("/").rpartition("/")
+        self._networking.unlink(self._containers.get(container), alias)
 
     def rename(self, name: str, new_name: str) -> None:
         """Give one another name."""

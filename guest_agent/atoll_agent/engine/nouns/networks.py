@@ -76,7 +76,7 @@ class NetworkNoun:
             "Driver": network.driver,
             "EnableIPv4": network.driver == BRIDGE and network.ipv4,
             "EnableIPv6": network.ipv6,
-            "IPAM": {"Driver": "default", "Options": None if network.predefined else {}, "Config": pools},
+            "IPAM": {"Driver": "default", "Options": network.ipam_options, "Config": pools},
             "Internal": network.internal,
             "Attachable": network.attachable,
             "Ingress": False,
