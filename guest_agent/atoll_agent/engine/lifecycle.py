@@ -170,6 +170,8 @@ class Lifecycle:
             init=self._init_program if container.host_config.get("Init") else "",
             variables=plan_variables(self._networking.linked(container), container.name),
         )
+        if container.host_config.get("CgroupParent"):
+            self._containers.hierarchy.make_parents(str(container.host_config["CgroupParent"]))
         state = container.state
         state.error, state.oom_killed, state.manually_stopped = "", False, False
         state.paused, state.health = False, None

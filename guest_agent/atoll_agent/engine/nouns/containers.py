@@ -180,10 +180,10 @@ class ContainerNoun:
         }
 
     def _pids(self, container: Container) -> list[int]:
-        parent = self._containers.hierarchy.parent
-        if parent is None:
+        directory = self._containers.cgroup_of(container)
+        if directory is None:
             return [container.state.pid]
-        return [int(pid) for pid in (parent / container.id / "cgroup.procs").read_text().split()]
+        return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
 
     def prune(self, filters: dict[str, list[str]]) -> Json:
         """Remove all that do not run."""
