@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -83,6 +84,14 @@ def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
     """prctl(2) with integer arguments."""
     long = ctypes.c_ulong
     return check(libc.prctl(option, long(argument), long(argument3), long(0), long(0)))
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close every descriptor that is not among these."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the listing's own is closed already
+                os.close(int(name))
 
 
 def close_on_exec_from(first: int) -> None:
