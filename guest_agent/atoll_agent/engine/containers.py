@@ -57,6 +57,7 @@ class Containers:
         for container in store.load_all():
             self._by_id[container.id] = container
             self._by_name[container.name] = container.id
+        images.held = lambda: {directory for container in self.all() for directory in container.layers}
 
     # -- finding -----------------------------------------------------------------------------
 
@@ -218,6 +219,8 @@ class Containers:
             self.store.remove(container.id)
             self._unregister(container)
             container.removed = True
+        if self.images.find(container.image_id) is None:
+            self.images.release(container.layers)
         if volumes:
             self._remove_anonymous(container)
         with container.changed:

@@ -149,9 +149,7 @@ class TarReader:
             raise TarError("truncated")
         return data
 
-    def _finish(
-        self, entry: Entry, block: bytes, records: list[tuple[str, bytes]], names: dict[bytes, str]
-    ) -> Entry:
+    def _finish(self, entry: Entry, block: bytes, records: list[tuple[str, bytes]], names: dict[bytes, str]) -> Entry:
         entry.name = names.get(GNU_NAME, entry.name)
         entry.target = names.get(GNU_LINK, entry.target)
         known = {**self._globals, **dict(records)}
@@ -189,9 +187,7 @@ class TarReader:
         elif "GNU.sparse.map" in known:
             numbers = _numbers(known["GNU.sparse.map"].split(b","))
         else:
-            numbers = _numbers(
-                [value for key, value in records if key in ("GNU.sparse.offset", "GNU.sparse.numbytes")]
-            )
+            numbers = _numbers([value for key, value in records if key in ("GNU.sparse.offset", "GNU.sparse.numbytes")])
         if len(numbers) % 2:
             raise TarError("a sparse map is malformed")
         entry.sparse, entry.real_size = list(zip(numbers[::2], numbers[1::2], strict=True)), int(size)
