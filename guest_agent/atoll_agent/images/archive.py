@@ -56,6 +56,30 @@ def open_compressed(source: IO[bytes], head: bytes) -> IO[bytes]:
     return source
 
 
+def open_stream(source: IO[bytes]) -> tuple[IO[bytes], bool]:
+    """A stream that cannot go back, without its compression, and whether it is empty."""
+    head = source.read(8)
+    joined: Any = Joined(head, source)
+    return open_compressed(joined, head), not head
+
+
+class Joined:
+    """A stream whose first bytes have been read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on."""
+        if not self._head:
+            return self._rest.read(size)
+        if size < 0:
+            data, self._head = self._head, b""
+            return data + self._rest.read()
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+
 def _open_zstd(source: IO[bytes]) -> IO[bytes]:
     try:
         from backports import zstd

@@ -30,6 +30,7 @@ XATTRS_REFUSED = ("user.overlay.",)
 MAX_ID = (1 << 32) - 2
 MAX_TIME_NS = 1 << 62
 _ZEROS = bytes(HOLE)
+_NO_WAY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,12 @@ class _Extraction:
 
     def _open_parent(self, path: str) -> int:
         if self._parent < 0 or path != self._parent_path:
-            following = make_directories(self._root, self._within(path))
+            try:
+                following = make_directories(self._root, self._within(path))
+            except OSError as error:
+                if error.errno not in _NO_WAY:
+                    raise
+                raise invalid(f"{self._rules.what} has a path that leads nowhere: {path!r}") from error
             self.close()
             self._parent, self._parent_path = following, path
         return self._parent

@@ -25,9 +25,9 @@ from typing import IO, Any
 
 from ..api.errors import AgentError, Kind, conflict, invalid, not_found
 from ..disk import sync_directory, sync_file_system, write_atomically, write_json
-from .archive import DAMAGED, ArchivedImage, open_compressed, unpack_archive
+from .archive import DAMAGED, ArchivedImage, open_stream, unpack_archive
 from .configuration import check_inherited
-from .layers import LayerStore, Unpacked, as_io
+from .layers import LayerStore, Unpacked
 from .platform import NATIVE_ARCHITECTURE, Platform
 from .reference import looks_like_id, parse_reference
 
@@ -232,8 +232,7 @@ class ImageStore:
             AgentError: not an archive, or damaged. Images yielded before stay, of the others nothing does.
         """
         with self.layers.staging() as staging:
-            head = source.read(8)
-            whole = open_compressed(as_io(_Joined(head, source)), head)
+            whole, _ = open_stream(source)
             for found in unpack_archive(whole, staging, platform):
                 names = [str(parse_reference(name)) for name in found.names]
                 image = self._import(found, staging)
@@ -375,20 +374,3 @@ def _read_note(path: Path) -> Note:
         return Note(str(raw["parent"]), int(raw["tagged_ns"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Note()
-
-
-class _Joined:
-    """A stream whose first bytes have been read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head, self._rest = head, rest
-
-    def read(self, size: int = -1) -> bytes:
-        """Read on."""
-        if self._head:
-            if size < 0:
-                data, self._head = self._head, b""
-                return data + self._rest.read()
-            data, self._head = self._head[:size], self._head[size:]
-            return data
-        return self._rest.read(size)

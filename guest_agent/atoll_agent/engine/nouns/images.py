@@ -34,7 +34,9 @@ class ImageNoun:
     def rows(self, filters: Filters, *, everything: bool = True, shared_size: bool = False) -> list[Json]:
         """Rows of a list, newest first; without `everything` not those from which others were committed."""
         check_filters(filters, LIST_FILTERS)
-        moments = {key: [self._created(name) for name in filters[key]] for key in ("before", "since") if key in filters}
+        moments: dict[str, list[int]] = {
+            key: [self._created(name) for name in filters[key]] for key in ("before", "since") if key in filters
+        }
         used = [container.image_id for container in self._containers.all()]
         images = self._images.list_images()
         shared = self._shared_sizes(images) if shared_size else {}
