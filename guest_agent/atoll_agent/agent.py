@@ -120,7 +120,7 @@ def run_agent(settings: Settings) -> None:
     )
     streams = StreamNoun(supervision)
     tables = (
-        SystemRoutes(SystemNoun(identity, containers, events, supervision)),
+        SystemRoutes(SystemNoun(identity, containers, networks, events, supervision)),
         ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         FileRoutes(FileNoun(containers, lifecycle, events, settings.run_directory / "view")),

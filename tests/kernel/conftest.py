@@ -88,7 +88,9 @@ class Engine:
         connection = _Connection(self.socket)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
-            connection.request(method, f"{path}?{urlencode(query)}", data, {"Content-Type": "application/json"})
+            connection.request(
+                method, f"{path}?{urlencode(query, doseq=True)}", data, {"Content-Type": "application/json"}
+            )
             answer = connection.getresponse()
             text = answer.read()
         finally:

@@ -48,7 +48,7 @@ class ArchivedImage:
 def open_compressed(source: IO[bytes], head: bytes) -> IO[bytes]:
     """Wrap a stream so that it reads decompressed; `head` is its first bytes, which it must still deliver."""
     if head.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=source))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=source, mode="rb"))
     if head.startswith(b"\xfd7zXZ\x00"):
         return lzma.LZMAFile(source)
     if head.startswith(b"\x28\xb5\x2f\xfd"):

@@ -19,6 +19,7 @@ from ..events import Events
 from ..filters import is_true
 from ..image_filters import LIST_FILTERS, PRUNE_FILTERS, Filters, check_filters, image_matches, matches_reference
 from ..inspect import image_details, image_history, image_row
+from ..usage import shared_sizes
 
 Json = dict[str, Any]
 
@@ -38,12 +39,11 @@ class ImageNoun:
             key: [self._created(name) for name in filters[key]] for key in ("before", "since") if key in filters
         }
         used = [container.image_id for container in self._containers.all()]
-        images = self._images.list_images()
-        shared = self._shared_sizes(images) if shared_size else {}
+        shared = shared_sizes(self._containers) if shared_size else {}
         rows = []
-        for image in images:
+        for image in self._images.list_images():
             row = image_row(image, self._images, used.count(image.id)) | (
-                {"SharedSize": shared[image.id]} if shared_size else {}
+                {"SharedSize": shared.get(image.id, 0)} if shared_size else {}
             )
             if patterns := filters.get("reference"):  # an image shows only the names that were asked for
                 row["RepoTags"] = [name for name in row["RepoTags"] if matches_reference(name, patterns)]
@@ -59,15 +59,6 @@ class ImageNoun:
 
     def _created(self, name: str) -> int:
         return int(image_row(self._images.get(name), self._images, 0)["Created"])
-
-    def _shared_sizes(self, images: list[Image]) -> dict[str, int]:
-        """Bytes of each image in layers that other images have, too."""
-        count: dict[str, int] = {}
-        for image in images:
-            for layer in set(image.layers):
-                count[layer] = count.get(layer, 0) + 1
-        sizes = {layer: self._images.layers.size(layer) for layer in count}
-        return {image.id: sum(sizes[layer] for layer in image.layers if count[layer] > 1) for image in images}
 
     def details(self, name: str) -> Json:
         """Everything about one."""
