@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
 import json
@@ -205,7 +206,7 @@ def test_kinds_can_be_kept(engine: Engine, container: str) -> None:
 
 
 def test_compressed_uploads(engine: Engine, container: str) -> None:
-    for number, compress in enumerate((gzip.compress, lzma.compress)):
+    for number, compress in enumerate((gzip.compress, lzma.compress, bz2.compress)):
         assert put(engine, container, "/tmp", compress(pack((f"c{number}", b"1"))))[0] == 200
         assert content(engine, container, f"/tmp/c{number}") == b"1"
 

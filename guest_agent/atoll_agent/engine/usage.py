@@ -21,20 +21,28 @@ KINDS = {"image": "Images", "container": "Containers", "volume": "Volumes", "bui
 
 
 def tree_size(root: Path) -> int:
-    """Bytes in the regular files and links below a directory; a file with several names counts once."""
+    """Bytes in the regular files and links below a directory; a file with several names counts once.
+
+    What is deeper than a path may be long is not counted.
+    """
     total = 0
     seen: set[tuple[int, int]] = set()
-    for directory, _names, files in os.walk(root):
-        for name in files:
-            try:
-                status = os.lstat(os.path.join(directory, name))
-            except OSError:
-                continue
-            if status.st_nlink > 1:
-                if (status.st_dev, status.st_ino) in seen:
-                    continue
-                seen.add((status.st_dev, status.st_ino))
-            total += status.st_size
+    pending = [str(root)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
+                        continue
+                    if status.st_nlink > 1:
+                        seen.add((status.st_dev, status.st_ino))
+                    total += status.st_size
+        except OSError:
+            continue  # it went while we were looking
     return total
 
 

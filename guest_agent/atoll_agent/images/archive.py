@@ -53,6 +53,8 @@ def open_compressed(source: IO[bytes], head: bytes) -> IO[bytes]:
         return lzma.LZMAFile(source)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         return _open_zstd(source)
+    if head.startswith(b"BZh"):
+        return _open_bzip2(source)
     return source
 
 
@@ -90,6 +92,29 @@ def _open_zstd(source: IO[bytes]) -> IO[bytes]:
             raise AgentError(Kind.NOT_IMPLEMENTED, "zstd layers need python3-zstandard on this system") from error
         return cast("IO[bytes]", _Zstd(zstandard.ZstdDecompressor().stream_reader(source), zstandard.ZstdError))
     return cast("IO[bytes]", _Zstd(zstd.ZstdFile(source), zstd.ZstdError))
+
+
+def _open_bzip2(source: IO[bytes]) -> IO[bytes]:
+    try:
+        import bz2
+    except ImportError as error:
+        raise AgentError(Kind.NOT_IMPLEMENTED, "bzip2 archives cannot be read on this system") from error
+    return cast("IO[bytes]", _Bzip2(bz2.BZ2File(source)))
+
+
+class _Bzip2:
+    """A bzip2 stream whose damage is a ValueError: Python raises an OSError that has no number."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise ValueError(str(error)) from error
 
 
 class _Zstd:

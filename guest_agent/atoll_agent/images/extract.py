@@ -16,6 +16,7 @@ from typing import IO
 
 from ..api.errors import invalid
 from ..linux.paths import make_directories, open_in_root
+from ..linux.trees import remove_tree
 from .archive import DAMAGED
 from .recipe import RecipeWriter
 from .tar_format import BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, LINK, SYMLINK, Entry
@@ -327,18 +328,3 @@ def remove_any(parent: int, name: str) -> str | None:
         remove_tree(parent, name)
         return "directory"
     return "file"
-
-
-def remove_tree(parent: int, name: str) -> None:
-    """Remove a directory and all in it without following a symlink or leaving its file system."""
-    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        with os.scandir(directory) as entries:
-            for entry in list(entries):
-                if entry.is_dir(follow_symlinks=False):
-                    remove_tree(directory, entry.name)
-                else:
-                    os.unlink(entry.name, dir_fd=directory)
-    finally:
-        os.close(directory)
-    os.rmdir(name, dir_fd=parent)

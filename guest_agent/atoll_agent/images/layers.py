@@ -12,7 +12,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..api.errors import AgentError, Kind, invalid
+from ..linux.trees import remove_path
 from .archive import DAMAGED, open_compressed
-from .extract import Rules, extract, remove_tree
+from .extract import Rules, extract
 from .recipe import RecipeError, RecipeWriter, follow_recipe
 
 EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
@@ -111,11 +111,7 @@ class LayerStore:
         try:
             yield path
         finally:
-            parent = os.open(self._staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                remove_tree(parent, path.name)
-            finally:
-                os.close(parent)
+            remove_path(path)
 
     # -- in ----------------------------------------------------------------------------------
 
@@ -195,7 +191,7 @@ class LayerStore:
         source = self._home(digest)
         if source.exists():
             source.rename(doomed / "layer")
-        shutil.rmtree(doomed)
+        remove_path(doomed)
 
 
 def _archive_of(home: Path) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from ..api.errors import AgentError, Kind, conflict, invalid, not_found
 from ..disk import sync_directory, sync_file_system, write_atomically, write_json
+from ..linux.trees import remove_path
 from .archive import DAMAGED, ArchivedImage, open_stream, unpack_archive
 from .configuration import check_inherited
 from .layers import LayerStore, Unpacked
@@ -90,8 +91,7 @@ class ImageStore:
         self._images, layers, staging = (data_root / n for n in ("images", "layers", "staging"))
         for directory in (self._images, layers):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if staging.exists():
-            shutil.rmtree(staging)
+        remove_path(staging)
         staging.mkdir(mode=0o700)
         self._layers_root, self.layers = layers, LayerStore(layers, staging)
         self._empty = data_root / "empty"
