@@ -33,7 +33,7 @@ def apply_changes(config: Config, changes: list[str]) -> Config:
     """
     if len(changes) > MAX_CHANGES or sum(map(len, changes)) > MAX_LENGTH:
         raise invalid("too many changes")
-    changed = copy.deepcopy(config)
+    changed, commands = copy.deepcopy(config), 0
     for line in _lines(changes):
         word, _, rest = line.partition(" ")
         instruction = _INSTRUCTIONS.get(word.upper())
@@ -48,6 +48,9 @@ def apply_changes(config: Config, changes: list[str]) -> Config:
             raise
         except (ValueError, OverflowError) as error:
             raise invalid(f"{word.upper()}: {error}") from error
+        commands += word.upper() == "CMD"
+        if word.upper() == "ENTRYPOINT" and not commands:
+            changed["Cmd"] = None  # it was meant for another entrypoint
     return changed
 
 
@@ -110,7 +113,6 @@ def _cmd(config: Config, text: str) -> None:
 
 def _entrypoint(config: Config, text: str) -> None:
     config["Entrypoint"] = _command(config, text) or None
-    config["Cmd"] = None  # one that was meant for another entrypoint
 
 
 def _env(config: Config, text: str) -> None:
