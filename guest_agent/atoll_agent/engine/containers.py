@@ -128,6 +128,8 @@ class Containers:
         )
         self._register(container, name)
         try:
+            if self.images.find(image.id) is None:  # from now on its layers stay, but they may have gone just before
+                raise not_found(f"No such image: {image_name}")
             container.mounts = plan_points(merged, host, self.volumes, lambda other: self.get(other).mounts)
             self.store.create(container)
         except BaseException:

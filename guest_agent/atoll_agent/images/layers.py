@@ -243,5 +243,6 @@ class IteratorReader:
 
 
 def as_io(stream: Any) -> IO[bytes]:
+    """What has a `read` and nothing else, for those who need no more of a file."""
     result: IO[bytes] = stream
     return result
