@@ -105,7 +105,7 @@ class ImageNoun:
             image = self._images.create(raw, [layer], staging)
         if reference:
             self.tag(image.id, reference, "")
-        self._events.publish("image", "import", image.id, self._attributes(image, reference or image.id))
+        self._events.publish("image", "import", image.id, self._attributes(image, image.id))
         return image.id
 
     def present(self, name: str, platform: str) -> str:
