@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import socket
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -229,9 +230,10 @@ def test_a_read_only_root(engine: Engine, made: list[str], running: bool) -> Non
     assert content(engine, made[0], "/data/x") == b"1"
 
 
-def test_the_engines_namespace_has_no_new_mounts(engine: Engine, container: str) -> None:
-    def mounts() -> list[str]:
-        return Path(f"/proc/{engine.agent_pid}/mountinfo").read_text().splitlines()
+def test_the_engines_namespace_has_no_new_mounts(engine: Engine, container: str, tmp_path: Path) -> None:
+    def mounts() -> list[str]:  # of ours; others may mount meanwhile
+        lines = Path(f"/proc/{engine.agent_pid}/mountinfo").read_text().splitlines()
+        return [line for line in lines if str(engine.directory) in line or str(tmp_path) in line]
 
     before = mounts()
     descriptors = len(os.listdir(f"/proc/{engine.agent_pid}/fd"))
@@ -290,3 +292,36 @@ def test_times_keep_their_nanoseconds_both_ways(engine: Engine, container: str, 
     assert read(engine, container, "/bind/timed")["timed"].pax_headers["mtime"] == "123.987654321"
     assert status_of(engine, container, "/bind/timed")[1]["mtime"].endswith(".987654321Z")
     assert stat.S_IMODE(os.stat(tmp_path / "bind/timed").st_mode) == 0o644
+
+
+def begin(engine: Engine, head: str, body: bytes = b"") -> socket.socket:
+    """A request whose client then does nothing more."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(str(engine.socket))
+    sock.sendall(f"{head} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 20 if body else 0}\r\n\r\n".encode() + body)
+    return sock
+
+
+def test_slow_clients_block_nobody(engine: Engine, made: list[str], tmp_path: Path) -> None:
+    """One does not read an export, one does not go on with an upload; containers start and end meanwhile."""
+    made += [engine.create("sleep", "1000"), engine.running("sleep", "1000")]
+    half = pack(("upload", b"1" * 500_000))[:100_000]
+    slow = [
+        begin(engine, f"GET /containers/{made[0]}/export"),
+        begin(engine, f"PUT /containers/{made[1]}/archive?path=/tmp", half),
+    ]
+    try:
+        assert slow[0].recv(1)
+        wait_for(lambda: status_of(engine, made[1], "/tmp/upload")[0] == 200, "the upload to begin")
+        engine.ok("POST", f"/containers/{made[0]}/start")
+        assert put(engine, made[0], "/tmp", pack(("x", b"1")))[0] == 200
+        for container in made:
+            engine.ok("POST", f"/containers/{container}/kill")
+            engine.ok("POST", f"/containers/{container}/wait")
+        assert engine.run("true")[0] == 0
+        engine.ok("DELETE", f"/containers/{made.pop()}")
+    finally:
+        for sock in slow:
+            sock.close()
+    wait_for(lambda: put(engine, made[0], "/tmp", pack(("x", b"1")))[0] == 200, "the container to be free")

@@ -48,19 +48,17 @@ class ImageRoutes:
         connection.send_json(self._backend.history(request.parameters["name"]))
 
     def load(self, request: Request, connection: Connection) -> None:
-        """POST /images/load: an error after the answer has begun is a line of the stream, as Docker does."""
+        """POST /images/load: an error is a line of the stream, which has begun in any case, as Docker does."""
         lines = self._backend.load(cast(IO[bytes], request.body), request.query.get("platform", ""))
+        connection.start_stream()
         try:
-            first = next(lines, None)
-            connection.start_stream()
-            if first:
-                connection.write_json({"stream": f"{first}\n"})
             for line in lines:
                 connection.write_json({"stream": f"{line}\n"})
-        except AgentError as error:
-            if not connection.answered:
-                raise
-            connection.write_json({"errorDetail": {"message": error.message}, "error": error.message})
+        except ConnectionError:
+            raise
+        except (AgentError, OSError) as error:
+            text = error.message if isinstance(error, AgentError) else f"{error.filename or 'load'}: {error.strerror}"
+            connection.write_json({"errorDetail": {"message": text}, "error": text})
         connection.end_stream()
         _take_rest(request)
 

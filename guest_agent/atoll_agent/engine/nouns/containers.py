@@ -167,15 +167,17 @@ class ContainerNoun:
 
     def prune(self, filters: dict[str, list[str]]) -> Json:
         """Remove all that do not run."""
-        removed = []
+        removed, reclaimed = [], 0
         for container in self._containers.all():
             if container.running or not matches_container(
                 container, {k: v for k, v in filters.items() if k == "label"}
             ):
                 continue
+            size = container_sizes(container, self._containers)["SizeRw"]
             try:
                 self._containers.remove(container, volumes=False)
                 removed.append(container.id)
+                reclaimed += size
             except AgentError:
                 continue
-        return {"ContainersDeleted": removed, "SpaceReclaimed": 0}
+        return {"ContainersDeleted": removed, "SpaceReclaimed": reclaimed}

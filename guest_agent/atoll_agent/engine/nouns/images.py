@@ -9,7 +9,7 @@ from typing import IO, Any
 from ...api.errors import AgentError, Kind, invalid, not_found
 from ...images.build import plan_import
 from ...images.instructions import apply_changes
-from ...images.platform import NATIVE, matches_platform, parse_platform
+from ...images.platform import NATIVE, Platform, matches_platform, parse_platform
 from ...images.reference import parse_reference
 from ...images.removal import Removal, User
 from ...images.save import choose, plan_archive, write_archive
@@ -72,7 +72,10 @@ class ImageNoun:
 
     def load(self, source: IO[bytes], platform: str) -> Iterator[str]:
         """Import an archive; yields what to tell the user."""
-        for image, name in self._images.load(source, parse_platform(platform)):
+        return self._load(source, parse_platform(platform))
+
+    def _load(self, source: IO[bytes], platform: Platform | None) -> Iterator[str]:
+        for image, name in self._images.load(source, platform):
             self._events.publish("image", "load", image.id, self._attributes(image, name or image.id))
             yield f"Loaded image: {name}" if name else f"Loaded image ID: {image.id}"
 
