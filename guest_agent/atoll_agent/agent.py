@@ -22,6 +22,7 @@ from .engine.lifecycle import Lifecycle
 from .engine.networking import Networking
 from .engine.nouns.containers import ContainerNoun
 from .engine.nouns.execs import ExecNoun, StreamNoun
+from .engine.nouns.files import FileNoun
 from .engine.nouns.images import ImageNoun
 from .engine.nouns.networks import NetworkNoun
 from .engine.nouns.system import SystemNoun, VolumeNoun
@@ -37,6 +38,7 @@ from .network.records import NetworkStore
 from .server.absent_routes import AbsentRoutes
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
+from .server.file_routes import FileRoutes
 from .server.image_routes import ImageRoutes, VolumeRoutes
 from .server.listen import Server
 from .server.network_routes import NetworkRoutes
@@ -119,9 +121,10 @@ def run_agent(settings: Settings) -> None:
     )
     streams = StreamNoun(supervision)
     tables = (
-        SystemRoutes(SystemNoun(identity, containers, events, supervision)),
+        SystemRoutes(SystemNoun(identity, containers, networks, events, supervision)),
         ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks, networking), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
+        FileRoutes(FileNoun(containers, lifecycle, events, settings.run_directory / "view")),
         ImageRoutes(ImageNoun(images, containers, events)),
         VolumeRoutes(VolumeNoun(volumes, containers)),
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),

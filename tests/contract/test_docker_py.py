@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 
 import pytest
@@ -84,3 +86,35 @@ def test_save_is_not_needed_to_tag(client: docker.DockerClient) -> None:  # type
 def test_error_message_reaches_the_client(client: docker.DockerClient) -> None:  # type: ignore[name-defined]
     with pytest.raises(docker.errors.NotFound, match=r"(?i)no such container"):
         client.containers.get("nosuch")
+
+
+def test_files_of_a_container(client: docker.DockerClient, container: docker.models.containers.Container) -> None:  # type: ignore[name-defined]
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo("packed")
+        entry.size = 2
+        archive.addfile(entry, io.BytesIO(b"ok"))
+    assert container.put_archive("/tmp", out.getvalue())
+    parts, status = container.get_archive("/tmp/packed")
+    assert (status["name"], status["size"], status["linkTarget"]) == ("packed", 2, "")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+        assert archive.getnames() == ["packed"]
+    assert {"Path": "/tmp/packed", "Kind": 1} in container.diff()
+    with tarfile.open(fileobj=io.BytesIO(b"".join(container.export()))) as archive:
+        assert "tmp/packed" in archive.getnames()
+
+
+def test_images_come_and_go(client: docker.DockerClient, container: docker.models.containers.Container) -> None:  # type: ignore[name-defined]
+    made = container.commit("contract/py", "v2", message="why", author="who", conf={"Labels": {"a": "1"}})
+    assert made.tags == ["contract/py:v2"]
+    assert made.history()[0]["Comment"] == "why"
+    data = b"".join(made.save(named=True))
+    client.images.remove("contract/py:v2")
+    (loaded,) = client.images.load(data)
+    assert loaded.id == made.id
+    assert "contract/py:v2" in [tag for image in client.images.list(filters={"label": "a=1"}) for tag in image.tags]
+    client.images.remove("contract/py:v2")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get("contract/py:v2")
+    assert {"LayersSize", "Images", "Containers", "Volumes"} <= set(client.df())
+    assert set(client.images.prune(filters={"label": "nobody=has"})) == {"ImagesDeleted", "SpaceReclaimed"}

@@ -84,11 +84,13 @@ class Engine:
         except OSError:
             return False
 
-    def call(self, method: str, path: str, body: Any = None, **query: Any) -> tuple[int, Any]:
+    def call(self, method: str, path: str, /, body: Any = None, **query: Any) -> tuple[int, Any]:
         connection = _Connection(self.socket)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         try:
-            connection.request(method, f"{path}?{urlencode(query)}", data, {"Content-Type": "application/json"})
+            connection.request(
+                method, f"{path}?{urlencode(query, doseq=True)}", data, {"Content-Type": "application/json"}
+            )
             answer = connection.getresponse()
             text = answer.read()
         finally:
@@ -98,7 +100,7 @@ class Engine:
         except ValueError:
             return answer.status, text
 
-    def ok(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def ok(self, method: str, path: str, /, body: Any = None, **query: Any) -> Any:
         status, value = self.call(method, path, body, **query)
         assert status < 300, (status, value)
         return value

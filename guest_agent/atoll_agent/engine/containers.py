@@ -60,6 +60,7 @@ class Containers:
         for container in store.load_all():
             self._by_id[container.id] = container
             self._by_name[container.name] = container.id
+        images.held = lambda: {directory for container in self.all() for directory in container.layers}
 
     # -- finding -----------------------------------------------------------------------------
 
@@ -130,6 +131,8 @@ class Containers:
         )
         self._register(container, name)
         try:
+            if self.images.find(image.id) is None:  # from now on its layers stay, but they may have gone just before
+                raise not_found(f"No such image: {image_name}")
             container.mounts = plan_points(merged, host, self.volumes, lambda other: self.get(other).mounts)
             self.store.create(container)
         except BaseException:
@@ -225,6 +228,8 @@ class Containers:
             self.store.remove(container.id)
             self._unregister(container)
             container.removed = True
+        if self.images.find(container.image_id) is None:
+            self.images.release(container.layers)
         if volumes:
             self._remove_anonymous(container)
         with container.changed:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..api.errors import AgentError, invalid
+from ..api.errors import AgentError, Kind, invalid
 from ..images.reference import parse_reference
 from ..images.store import Image, ImageStore
 from ..network.networks import Networks
@@ -204,39 +204,46 @@ def describe_span(seconds: int) -> str:
 
 def image_details(image: Image, images: ImageStore) -> dict[str, Any]:
     """`GET /images/{name}/json`."""
-    config = image.config
-    names = images.references_of(image.id)
+    config, note = image.config, images.note_of(image.id)
+    top, *below = images.layer_directories(image)
     return {
         "Id": image.id,
-        "RepoTags": names,
-        "RepoDigests": [],
-        "Parent": "",
-        "Comment": str(config.get("comment") or ""),
+        "RepoTags": images.tags_of(image.id),
+        "RepoDigests": images.digests_of(image.id),
+        "Parent": note.parent,
+        "Comment": _comment(config),
         "Created": str(config.get("created") or NO_TIME),
-        "DockerVersion": "",
+        "DockerVersion": str(config.get("docker_version") or ""),
         "Author": str(config.get("author") or ""),
         "Config": image.run_config,
         "Architecture": image.architecture,
         "Variant": str(config.get("variant") or ""),
         "Os": str(config.get("os") or "linux"),
+        "OsVersion": str(config.get("os.version") or ""),
         "Size": image.size,
         "VirtualSize": image.size,
         "GraphDriver": {
             "Name": "overlay2",
-            "Data": {"UpperDir": images.layer_directories(image)[0]},
+            "Data": {"UpperDir": top, **({"LowerDir": ":".join(below)} if below else {})},
         },
         "RootFS": {"Type": "layers", "Layers": image.layers},
-        "Metadata": {"LastTagTime": NO_TIME},
+        "Metadata": {"LastTagTime": format_time(note.tagged_ns) if note.tagged_ns else NO_TIME},
     }
+
+
+def _comment(config: dict[str, Any]) -> str:
+    """Its own, or that of the last step that made it."""
+    last = (config.get("history") or [{}])[-1]
+    return str(config.get("comment") or last.get("comment") or "")
 
 
 def image_row(image: Image, images: ImageStore, containers: int) -> dict[str, Any]:
     """A row of `GET /images/json`."""
     return {
         "Id": image.id,
-        "ParentId": "",
-        "RepoTags": images.references_of(image.id),
-        "RepoDigests": [],
+        "ParentId": images.note_of(image.id).parent,
+        "RepoTags": images.tags_of(image.id),
+        "RepoDigests": images.digests_of(image.id),
         "Created": parse_time(str(image.config.get("created") or "")),
         "Size": image.size,
         "SharedSize": -1,
@@ -244,6 +251,40 @@ def image_row(image: Image, images: ImageStore, containers: int) -> dict[str, An
         "Labels": image.run_config.get("Labels") or {},
         "Containers": containers,
     }
+
+
+def image_history(image: Image, images: ImageStore) -> list[dict[str, Any]]:
+    """`GET /images/{name}/history`: newest first, each step with the size of the layer that it made.
+
+    Raises:
+        AgentError: it tells of more layers than there are.
+    """
+    rows: list[dict[str, Any]] = []
+    layers = iter(image.layers)
+    for step in image.config.get("history") or []:
+        size = 0
+        if not step.get("empty_layer"):
+            layer = next(layers, None)
+            if layer is None:
+                raise AgentError(Kind.SYSTEM, "too many non-empty layers in History section")
+            size = images.layers.size(layer)
+        row = {
+            "Id": "<missing>",
+            "Created": parse_time(str(step.get("created") or "")),
+            "CreatedBy": str(step.get("created_by") or ""),
+            "Tags": None,
+            "Size": size,
+            "Comment": str(step.get("comment") or ""),
+        }
+        rows.insert(0, row)
+    known: Image | None = image
+    for row in rows:  # the steps that were images here, too
+        if known is None:
+            break
+        row |= {"Id": known.id, "Tags": images.tags_of(known.id) or None}
+        parent = images.note_of(known.id).parent
+        known = images.find(parent) if parent else None
+    return rows
 
 
 def parse_time(text: str) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..disk import sync_directory, write_json
+from ..linux.trees import remove_path
 from ..network.firewall import Port
 from ..network.networks import Attachment
 from ..runtime.log_file import format_time
@@ -178,12 +178,19 @@ class RecordStore:
             with contextlib.suppress(FileNotFoundError):
                 source.rename(self._trash / f"{kind}-{container_id}")
         for kind in ("record", "overlay"):
-            shutil.rmtree(self._trash / f"{kind}-{container_id}", ignore_errors=True)
+            self._empty_trash(self._trash / f"{kind}-{container_id}")
+
+    @staticmethod
+    def _empty_trash(path: Path) -> None:
+        try:
+            remove_path(path)
+        except OSError as error:
+            log.warning("%s is left behind: %s", path, error)
 
     def load_all(self) -> list[Container]:
         """Read every container; a record that cannot be read is set aside and reported."""
         for leftover in self._trash.iterdir():
-            shutil.rmtree(leftover, ignore_errors=True)
+            self._empty_trash(leftover)
         found = []
         for directory in sorted(self.root.iterdir()):
             if _is_unfinished(directory):
@@ -197,7 +204,7 @@ class RecordStore:
         known = {container.id for container in found}
         for overlay in self.overlays.iterdir():
             if overlay.name not in known and not overlay.name.endswith(".broken"):
-                shutil.rmtree(overlay, ignore_errors=True)
+                self._empty_trash(overlay)
         return found
 
     def _load(self, directory: Path) -> Container:

@@ -1,9 +1,9 @@
-"""Images on this machine: configurations by digest, layers by diff id, names in one file.
+"""Images on this machine: configurations by digest, names in one file; their layers are in `layers`.
 
-    images/references.json      {"repository:tag": "sha256:..."}
+    images/references.json      {"repository:tag": "sha256:...", "repository@sha256:...": "sha256:..."}
     images/<hex>.json           a configuration, byte for byte; its SHA-256 is the image's id
-    layers/<hex>/diff           a layer unpacked, named by the digest of its uncompressed tar
-    layers/<hex>/size           bytes in its regular files
+    images/<hex>.note           what only this engine knows of it: parent, last tagging
+    layers/                     see `layers`
     staging/                    work in progress; emptied at start
 
 A layer is synced to disk before it gets its name, a configuration after its layers, a reference after its
@@ -12,28 +12,27 @@ configuration: whatever a crash leaves can be read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
-import platform
 import shutil
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from ..api.errors import AgentError, Kind, conflict, invalid, not_found
 from ..disk import sync_directory, sync_file_system, write_atomically, write_json
-from .archive import DAMAGED, ArchivedImage, open_compressed, unpack_archive
+from ..linux.trees import remove_path
+from .archive import DAMAGED, ArchivedImage, open_stream, unpack_archive
 from .configuration import check_inherited
-from .extract import extract_layer, remove_tree
+from .layers import LayerStore, Unpacked
+from .platform import NATIVE_ARCHITECTURE, Platform
 from .reference import looks_like_id, parse_reference
 
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-NATIVE_ARCHITECTURE = ARCHITECTURES.get(platform.machine(), platform.machine())
+__all__ = ["NATIVE_ARCHITECTURE", "Image", "ImageStore", "Note"]
 
 
 @dataclass(frozen=True)
@@ -68,39 +67,39 @@ class Image:
         return self.config.get("config") or {}
 
 
-class HashingReader:
-    """Counts and hashes what is read through it."""
+@dataclass(frozen=True)
+class Note:
+    """What is known of an image besides its configuration.
 
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source, self._hash = source, hashlib.sha256()
+    Attributes:
+        parent: the image from which it was committed here; "" for one that came from elsewhere.
+        tagged_ns: when it last got a name, nanoseconds since 1970; 0 for never.
+    """
 
-    def read(self, size: int = -1) -> bytes:
-        """Read and hash."""
-        data = self._source.read(size)
-        self._hash.update(data)
-        return data
-
-    def finish(self) -> str:
-        """Read to the end; the digest of everything."""
-        while self.read(1 << 20):
-            pass
-        return f"sha256:{self._hash.hexdigest()}"
+    parent: str = ""
+    tagged_ns: int = 0
 
 
 class ImageStore:
-    """All images of one engine. Thread-safe."""
+    """All images of one engine. Thread-safe.
+
+    Attributes:
+        held: layers that containers stand on: they stay when their image goes.
+    """
 
     def __init__(self, data_root: Path) -> None:
-        self._images, self._layers, self._staging = (data_root / n for n in ("images", "layers", "staging"))
-        for directory in (self._images, self._layers):
+        self._images, layers, staging = (data_root / n for n in ("images", "layers", "staging"))
+        for directory in (self._images, layers):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._staging.exists():
-            shutil.rmtree(self._staging)
-        self._staging.mkdir(mode=0o700)
+        remove_path(staging)
+        staging.mkdir(mode=0o700)
+        self._layers_root, self.layers = layers, LayerStore(layers, staging)
         self._empty = data_root / "empty"
         self._empty.mkdir(exist_ok=True)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.held: Callable[[], set[str]] = set
         self._by_id: dict[str, Image] = {}
+        self._notes: dict[str, Note] = {}
         self._references: dict[str, str] = {}
         self._read_all()
 
@@ -117,8 +116,9 @@ class ImageStore:
             except AgentError:
                 path.rename(path.with_suffix(".broken"))
                 continue
-            if all(self._layer_path(layer).exists() for layer in image.layers):
+            if all(self.layers.exists(layer) for layer in image.layers):
                 self._by_id[image.id] = image
+                self._notes[image.id] = _read_note(path.with_suffix(".note"))
         try:
             stored = json.loads((self._images / "references.json").read_bytes())
         except (FileNotFoundError, ValueError):
@@ -138,20 +138,38 @@ class ImageStore:
             check_inherited(config)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise invalid(f"image configuration is malformed: {error}") from error
-        size = sum(self._layer_size(layer) for layer in layers)
+        size = sum(self.layers.size(layer) for layer in layers)
         return Image(f"sha256:{hashlib.sha256(raw).hexdigest()}", config, raw, size)
 
     # -- looking up --------------------------------------------------------------------------
 
     def list_images(self) -> list[Image]:
         """All images, newest first."""
-        with self._lock:
+        with self.lock:
             return sorted(self._by_id.values(), key=lambda image: str(image.config.get("created", "")), reverse=True)
 
     def references_of(self, image_id: str) -> list[str]:
-        """The names of an image, sorted."""
-        with self._lock:
+        """The names of an image with tags and with digests, sorted."""
+        with self.lock:
             return sorted(name for name, id_ in self._references.items() if id_ == image_id)
+
+    def tags_of(self, image_id: str) -> list[str]:
+        """The names with tags."""
+        return [name for name in self.references_of(image_id) if "@" not in name]
+
+    def digests_of(self, image_id: str) -> list[str]:
+        """The names with digests."""
+        return [name for name in self.references_of(image_id) if "@" in name]
+
+    def note_of(self, image_id: str) -> Note:
+        """What else is known of an image."""
+        with self.lock:
+            return self._notes.get(image_id, Note())
+
+    def children_of(self, image_id: str) -> list[str]:
+        """Images that were committed from it."""
+        with self.lock:
+            return [id_ for id_, note in self._notes.items() if note.parent == image_id]
 
     def find(self, name: str) -> Image | None:
         """By reference, id or unambiguous beginning of an id; None where there is none.
@@ -159,10 +177,10 @@ class ImageStore:
         Raises:
             AgentError: not a reference, or ambiguous.
         """
-        with self._lock:
+        with self.lock:
             if name in self._by_id:
                 return self._by_id[name]
-            if (reference := self._find_reference(name)) is not None:
+            if (reference := self.find_reference(name)) is not None:
                 return self._by_id[self._references[reference]]
             if not looks_like_id(name):
                 return None
@@ -172,14 +190,20 @@ class ImageStore:
                 raise AgentError(Kind.INVALID, f"ambiguous image id: {name}")
             return found[0] if found else None
 
-    def _find_reference(self, name: str) -> str | None:
+    def find_reference(self, name: str) -> str | None:
+        """The reference by which an image is known that this text means; None where there is none.
+
+        Raises:
+            AgentError: not a reference.
+        """
         try:
-            reference = str(parse_reference(name))
+            reference = parse_reference(name)
         except AgentError:
             if looks_like_id(name):
                 return None
             raise
-        return reference if reference in self._references else None
+        text = f"{reference.repository}@{reference.digest}" if reference.digest else str(reference)
+        return text if text in self._references else None
 
     def get(self, name: str) -> Image:
         """As `find`, but an image that is not there is an error with Docker's text."""
@@ -194,195 +218,159 @@ class ImageStore:
         Of a layer that is there twice the topmost counts: it hides the other, and overlay refuses a directory twice.
         """
         layers = dict.fromkeys(reversed(image.layers))
-        return [str(self._layer_path(layer)) for layer in layers] or [str(self._empty)]
+        return [str(self.layers.directory(layer)) for layer in layers] or [str(self._empty)]
 
-    def _layer_path(self, layer: str) -> Path:
-        return self._layers / layer.removeprefix("sha256:") / "diff"
+    # -- adding ------------------------------------------------------------------------------
 
-    def _layer_size(self, layer: str) -> int:
-        try:
-            return int((self._layers / layer.removeprefix("sha256:") / "size").read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
+    def load(self, source: IO[bytes], platform: Platform | None = None) -> Iterator[tuple[Image, str]]:
+        """Import an archive; yields each image with a name it got, "" for one without.
 
-    # -- changing ----------------------------------------------------------------------------
-
-    @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """An empty directory that is gone afterwards."""
-        path = Path(tempfile.mkdtemp(dir=self._staging))
-        try:
-            yield path
-        finally:
-            parent = os.open(self._staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                remove_tree(parent, path.name)
-            finally:
-                os.close(parent)
-
-    def load(self, source: IO[bytes]) -> Iterator[str]:
-        """Import an archive; yields a line for each image, as `docker load` prints it.
+        Arguments:
+            platform: the only one wanted.
 
         Raises:
             AgentError: not an archive, or damaged. Images yielded before stay, of the others nothing does.
         """
-        with self.staging() as staging:
-            head = source.read(8)
-            whole = open_compressed(_as_io(_Joined(head, source)), head)
-            for found in unpack_archive(whole, staging):
+        with self.layers.staging() as staging:
+            whole, _ = open_stream(source)
+            for found in unpack_archive(whole, staging, platform):
                 names = [str(parse_reference(name)) for name in found.names]
                 image = self._import(found, staging)
-                with self._lock:
+                with self.lock:
                     for name in names:
                         self._references[name] = image.id
                     self._write_references()
-                yield from (f"Loaded image: {name}" for name in names)
-                if not names:
-                    yield f"Loaded image ID: {image.id}"
+                    if names:
+                        self._write_note(image.id, tagged_ns=time.time_ns())
+                for name in names or [""]:
+                    yield image, name
 
     def _import(self, found: ArchivedImage, staging: Path) -> Image:
         image = self._parse(found.config)
         if len(found.layers) != len(image.layers):
             raise invalid(f"image has {len(found.layers)} layers but its configuration names {len(image.layers)}")
-        unpacked: dict[str, Path] = {}
+        unpacked: dict[str, Unpacked] = {}
         for digest, path in zip(image.layers, found.layers, strict=True):
-            if digest not in unpacked and not self._layer_path(digest).exists():
+            if digest not in unpacked and not self.layers.exists(digest):
                 with path.open("rb") as source:
-                    unpacked[digest] = self._unpack_layer(source, digest, staging)
-        if unpacked:
-            sync_file_system(staging)
-        with self._lock:
-            return self._place(found.config, unpacked)
+                    unpacked[digest] = self._unpack(source, digest, staging)
+        return self.create(found.config, list(unpacked.values()), staging)
 
-    def _place(self, raw: bytes, unpacked: dict[str, Path]) -> Image:
-        """Give unpacked layers their names, then the image: all of it or nothing."""
-        placed: list[str] = []
-        try:
-            for digest, work in unpacked.items():
-                if not self._layer_path(digest).exists():
-                    work.rename(self._layer_path(digest).parent)
-                    placed.append(digest)
-            sync_directory(self._layers)
-            image = self._parse(raw)
-            if not all(self._layer_path(layer).exists() for layer in image.layers):
-                raise conflict("a layer of the image was removed while it was being loaded; load it again")
-            write_atomically(self._images / f"{image.id[7:]}.json", image.raw)
-        except BaseException:
-            for digest in placed:
-                self._delete_layer(digest)
-            raise
-        self._by_id[image.id] = image
-        return image
-
-    @staticmethod
-    def _unpack_layer(source: IO[bytes], diff_id: str, staging: Path) -> Path:
-        """Unpack a layer, compressed or not, into a directory of the staging one, and verify its diff id.
+    def unpack(self, source: IO[bytes], staging: Path) -> Unpacked:
+        """Unpack a layer that comes without a digest; it is kept in the staging directory until `create` names it.
 
         Raises:
-            AgentError: another digest than announced, or an entry no layer may have.
+            AgentError: not an archive, or an entry no layer may have.
         """
-        work = Path(tempfile.mkdtemp(dir=staging))
-        diff = work / "diff"
-        diff.mkdir(mode=0o755)
-        head = source.read(8)
-        source.seek(0)
-        reader = HashingReader(open_compressed(source, head))
-        root = os.open(diff, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            size = extract_layer(_as_io(reader), root)
-            try:
-                digest = reader.finish()
-            except DAMAGED as error:
-                raise invalid(f"layer is damaged: {error}") from error
-        finally:
-            os.close(root)
-        if digest != diff_id:
-            raise invalid(f"layer does not have its digest: expected {diff_id}, got {digest}")
-        (work / "size").write_text(str(size))
-        return work
+        spool = staging / "spool"
+        with spool.open("x+b") as file:
+            shutil.copyfileobj(source, file, 1 << 18)
+            file.seek(0)
+            layer = self._unpack(file, "", staging)
+        spool.unlink()
+        return layer
 
-    def tag(self, name: str, repository: str, tag: str) -> None:
-        """Give an image another name."""
+    def _unpack(self, source: IO[bytes], expected: str, staging: Path) -> Unpacked:
+        try:
+            return self.layers.unpack_file(source, expected, staging)
+        except DAMAGED as error:
+            raise invalid(f"layer is damaged: {error}") from error
+
+    def create(self, raw: bytes, unpacked: list[Unpacked], staging: Path, parent: str = "") -> Image:
+        """Give unpacked layers their names, then the image: all of it or nothing, and on disk when it returns.
+
+        Arguments:
+            raw: the configuration.
+            parent: the image from which it was committed.
+
+        Raises:
+            AgentError: a malformed configuration, or a layer that it names is not here.
+        """
+        if unpacked:
+            sync_file_system(staging)
+        with self.lock:
+            placed: list[str] = []
+            try:
+                placed += [layer.digest for layer in unpacked if self.layers.place(layer)]
+                sync_directory(self._layers_root)
+                image = self._parse(raw)
+                if not all(self.layers.exists(layer) for layer in image.layers):
+                    raise conflict("a layer of the image was removed while it was being loaded; load it again")
+                write_atomically(self._images / f"{image.id[7:]}.json", image.raw)
+            except BaseException:
+                for digest in placed:
+                    self.layers.delete(digest)
+                raise
+            self._by_id[image.id] = image
+            if parent:
+                self._write_note(image.id, parent=parent)
+        return image
+
+    def tag(self, name: str, repository: str, tag: str) -> str:
+        """Give an image another name, and return it whole."""
         reference = parse_reference(f"{repository}:{tag}" if tag else repository)
         if reference.digest:
             raise invalid("refusing to create a tag with a digest reference")
-        with self._lock:
-            self._references[str(reference)] = self.get(name).id
+        with self.lock:
+            image = self.get(name)
+            self._references[str(reference)] = image.id
             self._write_references()
+            self._write_note(image.id, tagged_ns=time.time_ns())
+        return str(reference)
 
     def _write_references(self) -> None:
         write_json(self._images / "references.json", self._references)
 
-    def remove(self, name: str, *, force: bool, in_use: dict[str, str]) -> list[dict[str, str]]:
-        """Untag, and with the last name delete, as `docker rmi` does.
+    def _write_note(self, image_id: str, *, parent: str = "", tagged_ns: int = 0) -> None:
+        old = self.note_of(image_id)
+        note = Note(parent or old.parent, tagged_ns or old.tagged_ns)
+        value = {"parent": note.parent, "tagged_ns": note.tagged_ns}
+        write_json(self._images / f"{image_id[7:]}.note", value, durable=bool(parent))
+        self._notes[image_id] = note
 
-        Arguments:
-            in_use: image id to the (short) id of a container that uses it.
+    # -- removing ----------------------------------------------------------------------------
 
-        Returns:
-            `{"Untagged": ...}` and `{"Deleted": ...}` rows.
-        """
-        with self._lock:
-            image = self.get(name)
-            reference = self._find_reference(name)
-            names = self.references_of(image.id)
-            if reference and len(names) > 1:
-                return self._untag([reference])
-            if not reference and len(names) > 1 and not force:
-                raise conflict(
-                    f"unable to delete {image.id[7:19]} (must be forced) - image is referenced in multiple repositories"
-                )
-            if (user := in_use.get(image.id)) and not (force and reference):
-                what = f"remove repository reference {name!r}" if reference else f"delete {image.id[7:19]}"
-                raise conflict(
-                    f"unable to {what} (must force) - container {user} is using its referenced image {image.id[7:19]}"
-                )
-            rows = self._untag(names)
-            return rows if user else rows + self._delete(image)
-
-    def _untag(self, names: list[str]) -> list[dict[str, str]]:
-        for name in names:
+    def untag(self, name: str) -> None:
+        """Take a name away; `name` as `references_of` gives it."""
+        with self.lock:
             del self._references[name]
-        self._write_references()
-        return [{"Untagged": name} for name in names]
+            self._write_references()
 
-    def _delete(self, image: Image) -> list[dict[str, str]]:
-        (self._images / f"{image.id[7:]}.json").unlink()
-        del self._by_id[image.id]
-        rows = [{"Deleted": image.id}]
-        kept = {layer for other in self._by_id.values() for layer in other.layers}
-        for layer in dict.fromkeys(reversed(image.layers)):
-            if layer not in kept:
-                self._delete_layer(layer)
-                rows.append({"Deleted": layer})
-        return rows
+    def delete(self, image: Image) -> list[str]:
+        """Remove an image with its names, and the layers that nobody else needs; returns these."""
+        with self.lock:
+            if names := self.references_of(image.id):
+                for name in names:
+                    del self._references[name]
+                self._write_references()
+            (self._images / f"{image.id[7:]}.json").unlink()
+            with contextlib.suppress(FileNotFoundError):
+                (self._images / f"{image.id[7:]}.note").unlink()
+            del self._by_id[image.id]
+            self._notes.pop(image.id, None)
+            needed = self._needed()
+            gone = [layer for layer in dict.fromkeys(reversed(image.layers)) if layer not in needed]
+            for layer in gone:
+                self.layers.delete(layer)
+            return gone
 
-    def _delete_layer(self, layer: str) -> None:
-        """Out of sight first, so that a crash leaves no half layer."""
-        doomed = Path(tempfile.mkdtemp(dir=self._staging))
-        source = self._layers / layer.removeprefix("sha256:")
-        if source.exists():
-            source.rename(doomed / "layer")
-        shutil.rmtree(doomed)
+    def release(self, directories: list[str]) -> None:
+        """A container is gone: remove those of its layers that belong to no image any more."""
+        with self.lock:
+            needed = self._needed()
+            for directory in directories:
+                digest = self.layers.digest_of(directory)
+                if directory != str(self._empty) and digest not in needed:
+                    self.layers.delete(digest)
 
-
-class _Joined:
-    """A stream whose first bytes have been read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head, self._rest = head, rest
-
-    def read(self, size: int = -1) -> bytes:
-        """Read on."""
-        if self._head:
-            if size < 0:
-                data, self._head = self._head, b""
-                return data + self._rest.read()
-            data, self._head = self._head[:size], self._head[size:]
-            return data
-        return self._rest.read(size)
+    def _needed(self) -> set[str]:
+        held = {self.layers.digest_of(directory) for directory in self.held()}
+        return held.union(*(image.layers for image in self._by_id.values()))
 
 
-def _as_io(stream: Any) -> IO[bytes]:
-    result: IO[bytes] = stream
-    return result
+def _read_note(path: Path) -> Note:
+    try:
+        raw = json.loads(path.read_bytes())
+        return Note(str(raw["parent"]), int(raw["tagged_ns"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Note()

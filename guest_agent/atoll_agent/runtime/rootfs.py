@@ -45,26 +45,27 @@ def mount_root(spec: ContainerSpec) -> int:
         mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
     else:
         mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
-    root = _mount_overlay(spec)
+    root = mount_overlay(spec["layers"], spec["upper"], spec["work"], volatile=spec["volatile"])
     target = os.open(spec["mount_point"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mounts.attach(root, target)
     os.close(target)
     return root
 
 
-def _mount_overlay(spec: ContainerSpec) -> int:
-    tail: list[tuple[str, str | None]] = [("upperdir", spec["upper"]), ("workdir", spec["work"])]
+def mount_overlay(layers: list[str], upper: str, work: str, *, volatile: bool = False) -> int:
+    """A detached mount of layers (topmost first) below a writable directory."""
+    tail: list[tuple[str, str | None]] = [("upperdir", upper), ("workdir", work)]
     tail += [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")]
-    if spec["volatile"]:
+    if volatile:
         tail.append(("volatile", None))
     tail.append(("source", "overlay"))
     try:
-        return mounts.fs_mount("overlay", [("lowerdir+", layer) for layer in spec["layers"]] + tail)
+        return mounts.fs_mount("overlay", [("lowerdir+", layer) for layer in layers] + tail)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
     # Before Linux 6.8 the layers are one string, in which a colon must be escaped and which one page limits.
-    joined = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in spec["layers"])
+    joined = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in layers)
     return mounts.fs_mount("overlay", [("lowerdir", joined), *tail])
 
 

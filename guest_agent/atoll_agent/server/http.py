@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -38,6 +39,7 @@ class Request:
         method: upper case.
         path: decoded, without version prefix.
         query: decoded; the first of a repeated name.
+        pairs: the same with repeated names.
         headers: names in lower case.
         version: API version the client asked for; "" for the server's own.
         body: its content.
@@ -50,6 +52,11 @@ class Request:
     body: Body
     version: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+
+    def values(self, name: str) -> list[str]:
+        """All values of a name that may be repeated in the query."""
+        return [value for key, value in self.pairs if key == name]
 
     def flag(self, name: str, default: bool = False) -> bool:
         """A boolean of the query, as Docker reads it: all but "", 0, false, no and none is true."""
@@ -263,10 +270,10 @@ def read_request(reader: Reader) -> Request | None:
         target = "/" + target[7:].partition("/")[2]
     path, _, query = target.partition("?")
     try:
-        decoded = dict(reversed(parse_qsl(query, keep_blank_values=True, max_num_fields=256))) if query else {}
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=256) if query else []
     except ValueError:
         raise invalid("request has too many query parameters") from None
-    return Request(method, unquote(path), decoded, headers, Body(reader, headers))
+    return Request(method, unquote(path), dict(reversed(pairs)), headers, Body(reader, headers), pairs=pairs)
 
 
 def _read_headers(reader: Reader) -> dict[str, str]:
@@ -335,6 +342,18 @@ class Connection:
         """Send a part of a streamed answer."""
         if data:
             self.sock.sendall(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def write_parts(self, parts: Iterable[bytes]) -> None:
+        """Send many parts, small ones together."""
+        pending: list[bytes] = []
+        size = 0
+        for part in parts:
+            pending.append(part)
+            size += len(part)
+            if size >= CHUNK:
+                self.write(b"".join(pending))
+                pending, size = [], 0
+        self.write(b"".join(pending))
 
     def write_json(self, value: Any) -> None:
         """Send one JSON line of a streamed answer."""

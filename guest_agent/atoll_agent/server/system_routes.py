@@ -26,6 +26,7 @@ class SystemRoutes:
             ("GET", "/version", self.version),
             ("GET", "/info", self.info),
             ("GET", "/events", self.events),
+            ("GET", "/system/df", self.usage),
             ("GET", "/atoll/memory", self.memory),
             ("POST", "/atoll/time", self.time),
             ("POST", "/atoll/shutdown", self.shutdown),
@@ -48,6 +49,10 @@ class SystemRoutes:
     def info(self, request: Request, connection: Connection) -> None:
         """GET /info"""
         connection.send_json(self._backend.info())
+
+    def usage(self, request: Request, connection: Connection) -> None:
+        """GET /system/df"""
+        connection.send_json(self._backend.usage(request.values("type")))
 
     def events(self, request: Request, connection: Connection) -> None:
         """GET /events"""

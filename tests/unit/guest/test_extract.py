@@ -21,7 +21,8 @@ if sys.platform != "linux":
     pytest.skip("layers are unpacked on Linux", allow_module_level=True)
 
 from atoll_agent.api.errors import AgentError
-from atoll_agent.images.extract import extract_layer, remove_tree
+from atoll_agent.images.extract import extract_layer
+from atoll_agent.linux.trees import remove_path, remove_tree
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="owners, devices and trusted attributes need root")
 
@@ -337,3 +338,21 @@ def test_removing_a_tree_does_not_follow_links(tmp_path: Path) -> None:
     finally:
         os.close(parent)
     assert (tmp_path / "kept/file").exists()
+
+
+def test_a_tree_deeper_than_a_path_can_be_is_removed(tmp_path: Path) -> None:
+    """As a program can make it step by step; beside it names that the removal itself would use."""
+    (tmp_path / "doomed/.0.removing").mkdir(parents=True)
+    (tmp_path / "doomed/.1.removing").write_text("1")
+    at = os.open(tmp_path / "doomed", os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(3000):
+        os.mkdir("dd", dir_fd=at)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        below = os.open("dd", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    remove_path(tmp_path / "doomed")
+    remove_path(tmp_path / "doomed")
+    remove_path(tmp_path / "no/doomed")
+    assert names(tmp_path) == []

@@ -16,10 +16,10 @@ if sys.platform != "linux":
 from atoll_agent.api.errors import AgentError
 from atoll_agent.engine import events as events_module
 from atoll_agent.engine.events import QUEUE, Events, matches
+from atoll_agent.engine.image_filters import image_matches, matches_reference
 from atoll_agent.engine.inspect import describe_span, matches_container, parse_time
 from atoll_agent.engine.names import check_name, generate_name
 from atoll_agent.engine.nouns.execs import parse_detach_keys
-from atoll_agent.engine.nouns.images import _image_matches, _matches_reference
 from atoll_agent.engine.records import EXITED, Container, State
 
 # -- containers ------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_an_unknown_filter_is_refused() -> None:
     ],
 )
 def test_image_references(name: str, pattern: str, passes: bool) -> None:
-    assert _matches_reference(name, [pattern]) is passes
+    assert matches_reference(name, [pattern]) is passes
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_image_references(name: str, pattern: str, passes: bool) -> None:
     ],
 )
 def test_image_filters(filters: dict[str, list[str]], passes: bool) -> None:
-    assert _image_matches({"RepoTags": ["x:1"], "Labels": {"a": "b"}}, filters) is passes
+    assert image_matches({"RepoTags": ["x:1"], "Labels": {"a": "b"}}, filters) is passes
 
 
 # -- events ----------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ if sys.platform != "linux":
     pytest.skip("images are kept on Linux", allow_module_level=True)
 
 from atoll_agent.api.errors import AgentError
+from atoll_agent.images import layers as layers_module
 from atoll_agent.images import store as store_module
+from atoll_agent.images.removal import Removal, User
 from atoll_agent.images.store import ImageStore
 
 
@@ -31,7 +33,11 @@ def layers(make: SimpleNamespace) -> list[bytes]:
 
 
 def load(store: ImageStore, data: bytes) -> list[str]:
-    return list(store.load(io.BytesIO(data)))
+    return [f"Loaded image: {name}" if name else f"Loaded image ID: {i.id}" for i, name in store.load(io.BytesIO(data))]
+
+
+def remove(store: ImageStore, name: str, *users: User, force: bool = False, prune: bool = True) -> list[dict[str, str]]:
+    return Removal(store, list(users), force=force, prune=prune).remove(name)
 
 
 def everything(root: Path) -> list[str]:
@@ -231,35 +237,36 @@ def test_images_before_a_spoiled_one_stay(
     good, bad = make.config(layers[:2]), make.config(layers)
     told = []
     with pytest.raises(AgentError):
-        for line in store.load(
+        for _, name in store.load(
             io.BytesIO(make.docker_archive((good, layers[:2], ["good"]), (bad, [*layers[:2], b"x" * 600], ["bad"])))
         ):
-            told.append(line)
-    assert told == ["Loaded image: good:latest"]
+            told.append(name)
+    assert told == ["good:latest"]
     assert [store.find("good") is not None, store.find("bad") is None] == [True, True]
     assert len(list((tmp_path / "layers").iterdir())) == 2
 
 
-@pytest.mark.parametrize("call", ["extract_layer", "sync_file_system", "sync_directory", "write_atomically"])
+@pytest.mark.parametrize("call", ["extract", "sync_file_system", "sync_directory", "write_atomically"])
 def test_a_full_disk_leaves_nothing(
     make: SimpleNamespace, store: ImageStore, layers: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     call: str,
 ) -> None:  # fmt: skip
-    real, calls = getattr(store_module, call), []
+    module = layers_module if call == "extract" else store_module
+    real, calls = getattr(module, call), []
 
     def full_at_the_end(*arguments: object, **more: object) -> object:
         calls.append(arguments)
-        if call != "extract_layer" or len(calls) == len(layers):
+        if call != "extract" or len(calls) == len(layers):
             raise OSError(28, "No space left on device")
         return real(*arguments, **more)
 
     before = everything(tmp_path)
-    monkeypatch.setattr(store_module, call, full_at_the_end)
+    monkeypatch.setattr(module, call, full_at_the_end)
     with pytest.raises(OSError, match="No space left"):
         load(store, make.docker_archive((make.config(layers), layers, ["x"])))
     assert everything(tmp_path) == before
     assert store.list_images() == []
-    monkeypatch.setattr(store_module, call, real)
+    monkeypatch.setattr(module, call, real)
     assert load(store, make.docker_archive((make.config(layers), layers, ["x"]))) == ["Loaded image: x:latest"]
 
 
@@ -268,7 +275,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
 ) -> None:
     data = make.docker_archive((make.config(layers), layers, ["a"]), (make.config(layers[:1]), layers[:1], ["b"]))
     lines = store.load(io.BytesIO(data))
-    assert next(lines) == "Loaded image: a:latest"
+    assert next(lines)[1] == "a:latest"
     lines.close()  # type: ignore[attr-defined]
     assert list((tmp_path / "staging").iterdir()) == []
     assert store.find("b") is None
@@ -328,10 +335,10 @@ def test_removing_keeps_layers_that_others_use(
     make: SimpleNamespace, store: ImageStore, layers: list[bytes], two: tuple[str, str], tmp_path: Path
 ) -> None:
     first, second = two
-    rows = store.remove("a", force=False, in_use={})
+    rows = remove(store, "a")
     assert rows == [{"Untagged": "a:latest"}, {"Deleted": first}, {"Deleted": make.digest(layers[1])}]
     assert Path(store.layer_directories(store.get("b"))[-1], "base").exists()
-    rows = store.remove(second[7:19], force=False, in_use={})
+    rows = remove(store, second[7:19])
     assert [row.get("Deleted") for row in rows[1:]] == [second, make.digest(layers[2]), make.digest(layers[0])]
     assert list((tmp_path / "layers").iterdir()) == []
     assert everything(tmp_path / "images") == ["references.json"]
@@ -340,20 +347,80 @@ def test_removing_keeps_layers_that_others_use(
 def test_with_another_name_left_only_the_name_goes(store: ImageStore, two: tuple[str, str]) -> None:
     store.tag("a", "other", "")
     with pytest.raises(AgentError, match="must be forced") as caught:
-        store.remove(two[0], force=False, in_use={})
+        remove(store, two[0])
     assert caught.value.status == 409
-    assert store.remove("a", force=False, in_use={two[0]: "c1"}) == [{"Untagged": "a:latest"}]
+    assert remove(store, "a", User("c1", two[0], False)) == [{"Untagged": "a:latest"}]
     assert store.get("other").id == two[0]
-    assert len(store.remove(two[0], force=True, in_use={})) == 3
+    assert len(remove(store, two[0], force=True)) == 3
 
 
-def test_an_image_in_use_stays(store: ImageStore, two: tuple[str, str]) -> None:
-    for name, force in (("a", False), (two[0], False), (two[0], True)):
-        with pytest.raises(AgentError, match="container c1 is using") as caught:
-            store.remove(name, force=force, in_use={two[0]: "c1"})
-        assert caught.value.status == 409
-    assert store.remove("a", force=True, in_use={two[0]: "c1"}) == [{"Untagged": "a:latest"}]
+STOPPED, RUNNING = (False, True)
+
+
+@pytest.mark.parametrize(
+    ("by_name", "force", "running", "words"),
+    [
+        (True, False, STOPPED, r'unable to remove repository reference "a" \(must force\) - container c1'),
+        (True, False, RUNNING, r'unable to remove repository reference "a" \(must force\) - container c1'),
+        (False, False, STOPPED, r"\(must be forced\) - image is being used by stopped container c1"),
+        (False, False, RUNNING, r"\(cannot be forced\) - image is being used by running container c1"),
+        (False, True, RUNNING, r"\(cannot be forced\) - image is being used by running container c1"),
+    ],
+)
+def test_an_image_in_use_stays(
+    store: ImageStore, two: tuple[str, str], by_name: bool, force: bool, running: bool, words: str
+) -> None:
+    with pytest.raises(AgentError, match=words) as caught:
+        remove(store, "a" if by_name else two[0], User("c1", two[0], running), force=force)
+    assert caught.value.status == 409
+    assert store.references_of(two[0]) == ["a:latest"]
+
+
+def test_a_name_in_use_can_be_forced_away(store: ImageStore, two: tuple[str, str]) -> None:
+    assert remove(store, "a", User("c1", two[0], True), force=True) == [{"Untagged": "a:latest"}]
     assert store.get(two[0]).layers
+
+
+def test_the_layers_of_a_container_outlive_its_image(
+    make: SimpleNamespace, store: ImageStore, layers: list[bytes], two: tuple[str, str]
+) -> None:
+    held = store.layer_directories(store.get("a"))
+    store.held = lambda: set(held)
+    rows = remove(store, "a", User("c1", two[0], False), force=True)
+    assert rows == [{"Untagged": "a:latest"}, {"Deleted": two[0]}]
+    assert all(Path(directory).exists() for directory in held)
+    store.held = set
+    store.release(held)
+    assert [Path(directory).exists() for directory in held] == [False, True]
+
+
+def test_an_image_with_children_stays_and_goes_with_the_last(
+    make: SimpleNamespace, store: ImageStore, layers: list[bytes], two: tuple[str, str], tmp_path: Path
+) -> None:
+    parent = two[0]
+    child = json.dumps({**store.get(parent).config, "comment": "child"}).encode()
+    with store.layers.staging() as staging:
+        made = store.create(child, [], staging, parent=parent)
+    assert ImageStore(tmp_path).children_of(parent) == [made.id]
+    store.tag(made.id, "child", "")
+    with pytest.raises(AgentError, match=r"cannot be forced.*dependent child images"):
+        remove(store, parent, force=True)
+    store.untag("a:latest")
+    rows = remove(store, "child", prune=False)
+    assert rows == [{"Untagged": "child:latest"}, {"Deleted": made.id}]
+    with store.layers.staging() as staging:
+        store.create(child, [], staging, parent=parent)
+    rows = remove(store, made.id)
+    assert [row["Deleted"] for row in rows][:2] == [made.id, parent]
+
+
+def test_digests_go_with_the_last_tag_of_their_repository(store: ImageStore, two: tuple[str, str]) -> None:
+    digest = f"a@sha256:{'1' * 64}"
+    store._references[digest] = two[0]
+    assert store.get(f"a:whatever@{digest[2:]}").id == two[0]
+    assert (store.tags_of(two[0]), store.digests_of(two[0])) == (["a:latest"], [digest])
+    rows = remove(store, "a")
+    assert rows[:3] == [{"Untagged": "a:latest"}, {"Untagged": digest}, {"Deleted": two[0]}]
 
 
 def test_a_layer_that_is_there_twice_is_stacked_once(
@@ -364,7 +431,7 @@ def test_a_layer_that_is_there_twice_is_stacked_once(
     image = store.get("a")
     tops = [[path.name for path in Path(top).iterdir()] for top in store.layer_directories(image)]
     assert tops == [["base"], ["middle"]]
-    assert [row.get("Deleted") for row in store.remove("a", force=False, in_use={})][1:].count(make.digest(base)) == 1
+    assert [row.get("Deleted") for row in remove(store, "a")][1:].count(make.digest(base)) == 1
 
 
 def test_an_image_without_layers_has_an_empty_root(make: SimpleNamespace, store: ImageStore, tmp_path: Path) -> None:

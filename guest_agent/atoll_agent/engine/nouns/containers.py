@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from ...api.errors import AgentError, Kind, conflict, invalid
@@ -24,6 +22,7 @@ from ..signals import parse_signal
 from ..stats import combine, measure
 from ..supervision import Supervision
 from ..update import update_container
+from ..usage import container_sizes
 from ..waiting import Waiter
 
 Json = dict[str, Any]
@@ -67,9 +66,7 @@ class ContainerNoun:
         return rows
 
     def _sizes(self, container: Container) -> Json:
-        own = tree_size(self._containers.store.overlay(container.id) / "upper")
-        image = self._containers.images.find(container.image_id)
-        return {"SizeRw": own, "SizeRootFs": own + (image.size if image else 0)}
+        return container_sizes(container, self._containers)
 
     def details(self, name: str, *, size: bool) -> Json:
         """Everything about one."""
@@ -196,7 +193,7 @@ class ContainerNoun:
                 continue
             if "until" in filters and not is_older(container.created_ns, filters["until"], time.time_ns()):
                 continue
-            size = tree_size(self._containers.store.overlay(container.id) / "upper")
+            size = container_sizes(container, self._containers)["SizeRw"]
             try:
                 self._containers.remove(container, volumes=False)
             except AgentError:
@@ -205,16 +202,3 @@ class ContainerNoun:
             freed += size
         self._containers.prune_told(freed)
         return {"ContainersDeleted": removed or None, "SpaceReclaimed": freed}
-
-
-def tree_size(root: Path) -> int:
-    """Bytes in the regular files below a directory."""
-    total = 0
-    for directory, _names, files in os.walk(root):
-        for name in files:
-            try:
-                status = os.lstat(os.path.join(directory, name))
-            except OSError:
-                continue
-            total += status.st_size
-    return total

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...api.errors import AgentError, Kind, invalid
+from ...network.networks import Networks
 from ...volumes.store import VolumeStore
 from .. import events as events_module
 from ..containers import Containers
@@ -15,6 +16,7 @@ from ..events import Events
 from ..processes import proportional_bytes
 from ..supervision import Supervision
 from ..system import Identity, describe_info, describe_version
+from ..usage import describe_usage
 
 Json = dict[str, Any]
 
@@ -22,8 +24,10 @@ Json = dict[str, Any]
 class SystemNoun:
     """The engine as a whole."""
 
-    def __init__(self, identity: Identity, containers: Containers, events: Events, supervision: Supervision) -> None:
-        self._identity, self._containers = identity, containers
+    def __init__(
+        self, identity: Identity, containers: Containers, networks: Networks, events: Events, supervision: Supervision
+    ) -> None:
+        self._identity, self._containers, self._networks = identity, containers, networks
         self._events, self._supervision = events, supervision
 
     def version(self) -> Json:
@@ -33,6 +37,10 @@ class SystemNoun:
     def info(self) -> Json:
         """`GET /info`."""
         return describe_info(self._identity, self._containers, self._containers.images, self._containers.hierarchy)
+
+    def usage(self, kinds: list[str]) -> Json:
+        """`GET /system/df`."""
+        return describe_usage(self._containers, self._networks, self._containers.volumes, kinds)
 
     def events(
         self, since_ns: int | None, until_ns: int | None, filters: dict[str, list[str]]

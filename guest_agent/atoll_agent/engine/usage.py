@@ -1,0 +1,109 @@
+"""What takes space on disk: images, containers, volumes (`docker system df`, `docker ps --size`).
+
+The size of a layer is known since it was unpacked; only what containers and volumes hold has to be walked.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..api.errors import invalid
+from ..network.networks import Networks
+from ..volumes.store import VolumeStore
+from .containers import Containers
+from .inspect import container_row, image_row
+from .records import Container
+
+Json = dict[str, Any]
+KINDS = {"image": "Images", "container": "Containers", "volume": "Volumes", "build-cache": "BuildCache"}
+
+
+def tree_size(root: Path) -> int:
+    """Bytes in the regular files and links below a directory; a file with several names counts once.
+
+    What is deeper than a path may be long is not counted.
+    """
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [str(root)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
+                        continue
+                    if status.st_nlink > 1:
+                        seen.add((status.st_dev, status.st_ino))
+                    total += status.st_size
+        except OSError:
+            continue  # it went while we were looking
+    return total
+
+
+def container_sizes(container: Container, containers: Containers) -> Json:
+    """What a container has written, and that together with its image."""
+    own = tree_size(containers.store.overlay(container.id) / "upper")
+    layers = containers.images.layers
+    below = sum(layers.size(layers.digest_of(directory)) for directory in container.layers)
+    return {"SizeRw": own, "SizeRootFs": own + below}
+
+
+def shared_sizes(containers: Containers) -> dict[str, int]:
+    """Bytes of each image in layers that other images have, too."""
+    images, layers = containers.images.list_images(), containers.images.layers
+    count: dict[str, int] = {}
+    for image in images:
+        for layer in set(image.layers):
+            count[layer] = count.get(layer, 0) + 1
+    sizes = {layer: layers.size(layer) for layer in count}
+    return {image.id: sum(sizes[layer] for layer in image.layers if count[layer] > 1) for image in images}
+
+
+def describe_usage(containers: Containers, networks: Networks, volumes: VolumeStore, kinds: list[str]) -> Json:
+    """`GET /system/df`.
+
+    Arguments:
+        kinds: of `image container volume build-cache`; none means all.
+
+    Raises:
+        AgentError: another kind.
+    """
+    unknown = next((kind for kind in kinds if kind not in KINDS), None)
+    if unknown is not None:
+        raise invalid(f"unknown object type: {unknown[:40]}")
+    wanted = set(kinds or KINDS)
+    images = containers.images
+    usage: Json = dict.fromkeys(KINDS.values())
+    if "image" in wanted:
+        usage["Images"] = _images(containers)
+        usage["LayersSize"] = sum(images.layers.size(layer) for layer in images.layers.all())
+    if "container" in wanted:
+        usage["Containers"] = [
+            container_row(container, networks) | container_sizes(container, containers)
+            for container in containers.all()
+        ]
+    if "volume" in wanted:
+        usage["Volumes"] = [_volume(row, containers) for row in volumes.list_volumes()]
+    if "build-cache" in wanted:
+        usage["BuildCache"] = []
+    return usage
+
+
+def _images(containers: Containers) -> list[Json]:
+    shared = shared_sizes(containers)
+    used = [container.image_id for container in containers.all()]
+    return [
+        image_row(image, containers.images, used.count(image.id)) | {"SharedSize": shared.get(image.id, 0)}
+        for image in containers.images.list_images()
+    ]
+
+
+def _volume(row: Json, containers: Containers) -> Json:
+    usage = {"RefCount": len(containers.volume_users(row["Name"])), "Size": tree_size(Path(row["Mountpoint"]))}
+    return row | {"UsageData": usage}

@@ -1,0 +1,81 @@
+"""Removing trees of files that somebody else made: of any depth, and without following a symlink."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from itertools import count
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def remove_tree(parent: int, name: str) -> None:
+    """Remove a directory and all in it.
+
+    Directories within are first moved up until they stand directly below it: a tree that is deeper than a path may be
+    long, or a program may have open files, goes as any other does.
+
+    Raises:
+        OSError: it is no directory, something in it is mounted, or the file system refuses.
+    """
+    top = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        numbers = count()
+        while directories := _remove_files(top):
+            for directory in directories:
+                _empty(top, directory, numbers)
+                os.rmdir(directory, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _remove_files(directory: int) -> list[str]:
+    """Remove all but directories; returns these."""
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                found.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=directory)
+    return found
+
+
+def _empty(top: int, name: str, numbers: count[int]) -> None:
+    """Remove what is in a directory below the top, and move directories in it to the top."""
+    directory = os.open(name, _DIRECTORY, dir_fd=top)
+    try:
+        for inner in _remove_files(directory):
+            try:
+                os.rmdir(inner, dir_fd=directory)  # most are empty, or few are not
+            except OSError:
+                _move_up(directory, inner, top, numbers)
+    finally:
+        os.close(directory)
+
+
+def _move_up(directory: int, inner: str, top: int, numbers: count[int]) -> None:
+    for number in numbers:
+        # A name that is taken by an empty directory is as good: rename(2) replaces it.
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            os.rename(inner, f".{number}.removing", src_dir_fd=directory, dst_dir_fd=top)
+            return
+
+
+def remove_path(path: str | os.PathLike[str]) -> None:
+    """Remove a directory given by its path, and all in it; nothing where there is none.
+
+    Raises:
+        OSError: as `remove_tree`.
+    """
+    head, tail = os.path.split(os.fspath(path))
+    try:
+        parent = os.open(head or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(parent, tail)
+    finally:
+        os.close(parent)
