@@ -24,10 +24,12 @@ from .engine.nouns.containers import ContainerNoun
 from .engine.nouns.execs import ExecNoun, StreamNoun
 from .engine.nouns.images import ImageNoun
 from .engine.nouns.networks import NetworkNoun
-from .engine.nouns.system import SystemNoun, VolumeNoun
+from .engine.nouns.system import SystemNoun
+from .engine.nouns.volumes import VolumeNoun
 from .engine.records import RecordStore
 from .engine.supervision import Supervision
 from .engine.system import Identity
+from .engine.volumes import Volumes
 from .images.store import ImageStore
 from .network.bridge import BridgeDriver
 from .network.networks import Networks
@@ -36,11 +38,13 @@ from .network.publish import Publisher
 from .network.records import NetworkStore
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
-from .server.image_routes import ImageRoutes, VolumeRoutes
+from .server.image_routes import ImageRoutes
 from .server.listen import Server
 from .server.network_routes import NetworkRoutes
 from .server.router import Router
 from .server.system_routes import SERVER_HEADERS, SystemRoutes
+from .server.volume_routes import VolumeRoutes
+from .volumes.mounting import Mounting
 from .volumes.store import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -88,8 +92,9 @@ INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/tini", "/usr/bin/docker-init"
 def run_agent(settings: Settings) -> None:
     """Serve until SIGTERM or until the supervisor is gone."""
     settings.data_root.mkdir(parents=True, exist_ok=True, mode=0o710)
-    images, volumes = ImageStore(settings.data_root), VolumeStore(settings.data_root)
-    hierarchy, events = find_hierarchy(), Events()
+    images, hierarchy, events = ImageStore(settings.data_root), find_hierarchy(), Events()
+    own_socket = str(next(iter(settings.sockets), ""))
+    volumes = Volumes(VolumeStore(settings.data_root), images, events, Mounting(), socket=own_socket)
     supervision = Supervision(settings.supervisor_socket)
     driver = BridgeDriver(settings.bridge, settings.load_network)
     networks = Networks(NetworkStore(settings.data_root), driver, settings.bridge)
@@ -122,7 +127,7 @@ def run_agent(settings: Settings) -> None:
         ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         ImageRoutes(ImageNoun(images, containers, events)),
-        VolumeRoutes(VolumeNoun(volumes, containers)),
+        VolumeRoutes(VolumeNoun(volumes)),
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
