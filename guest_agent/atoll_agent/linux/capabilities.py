@@ -24,6 +24,13 @@ def last_capability() -> int:
     return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
+def permitted_set() -> int:
+    """What this process may hold; a host may have taken some away for good, and nobody can give more than he has."""
+    header, data = _Header(VERSION_3, 0), (_Data * 2)()
+    check(libc.capget(ctypes.byref(header), ctypes.byref(data)))
+    return int(data[0].permitted) | int(data[1].permitted) << 32
+
+
 def drop_bounding(keep: int, last: int) -> None:
     """Remove every capability that is not in `keep` from the bounding set."""
     for number in range(last + 1):
