@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -57,7 +58,9 @@ class Settings:
     Attributes:
         data_root: what must outlive a boot.
         run_directory: what need not; holds the supervisor's socket.
-        sockets: unix sockets on which the API answers.
+        socket_path: the unix socket on which the API answers.
+        listeners: listening sockets, made by the supervisor and the same for every agent: a container may have bound
+            the socket's file, and clients wait out a restart instead of failing.
         machine: the machine's name; "" for the native driver.
         accelerator: what runs the machine.
         boot: tells this life of the supervisor from another.
@@ -70,7 +73,8 @@ class Settings:
 
     data_root: Path
     run_directory: Path
-    sockets: tuple[Path, ...]
+    socket_path: Path
+    listeners: tuple[socket.socket, ...]
     machine: str = ""
     accelerator: str = ""
     boot: str = ""
@@ -93,8 +97,7 @@ def run_agent(settings: Settings) -> None:
     """Serve until SIGTERM or until the supervisor is gone."""
     settings.data_root.mkdir(parents=True, exist_ok=True, mode=0o710)
     images, hierarchy, events = ImageStore(settings.data_root), find_hierarchy(), Events()
-    own_socket = str(next(iter(settings.sockets), ""))
-    volumes = Volumes(VolumeStore(settings.data_root), images, events, Mounting(), socket=own_socket)
+    volumes = Volumes(VolumeStore(settings.data_root), images, events, Mounting(), socket=str(settings.socket_path))
     supervision = Supervision(settings.supervisor_socket)
     driver = BridgeDriver(settings.bridge, settings.load_network)
     networks = Networks(NetworkStore(settings.data_root), driver, settings.bridge)
@@ -131,8 +134,8 @@ def run_agent(settings: Settings) -> None:
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
-    for path in settings.sockets:
-        server.listen_unix(path)
+    for listener in settings.listeners:
+        server.serve_listener(listener)
     if settings.serve_channel:
         settings.serve_channel(server, publisher)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())

@@ -22,13 +22,15 @@ from ..linux import links, mounts
 from ..linux.netlink import Netlink
 from ..network.publish import HostPorts, Publisher
 from ..runtime.service import Service
-from ..server.listen import Server
+from ..server.listen import Server, listen_unix
 from .disks import find_disk, mount_data, release
 from .modules import MACHINE, NETWORK, STORAGE, Modules
 
 SEED_FILE = Path("/run/atoll/seed.json")
 DATA_ROOT = Path("/var/lib/atoll")
 RUN_DIRECTORY = Path("/run/atoll/engine")
+SOCKET = Path("/run/docker.sock")
+"""Where containers that are to have the engine look for it, too: /var/run is /run."""
 SSH_DIRECTORY = Path("/run/atoll/ssh")
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 REBOOT_POWER_OFF = 0x4321FEDC
@@ -121,7 +123,8 @@ def run(seed: Seed) -> None:
     settings = Settings(
         data_root=DATA_ROOT,
         run_directory=RUN_DIRECTORY,
-        sockets=(Path("/run/docker.sock"),),
+        socket_path=SOCKET,
+        listeners=(listen_unix(SOCKET),),
         machine=seed.machine,
         accelerator=seed.accelerator,
         boot=str(uuid.uuid4()),

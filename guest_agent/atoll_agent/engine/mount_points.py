@@ -16,6 +16,9 @@ from ..api.errors import AgentError, invalid
 Point = dict[str, Any]
 SHOWN = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "RW", "Propagation")
 
+DOCKER_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+"""Where containers look for the engine; where nothing is there, this engine's own socket stands in."""
+
 _ACCESS, _LABELS, _COPY = ("ro", "rw"), ("z", "Z"), ("nocopy",)
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _CONSISTENCY = ("consistent", "cached", "delegated", "default")
@@ -233,7 +236,7 @@ def _check_bind(mount: dict[str, Any], source: str) -> None:
 
 
 def _check_source(source: str) -> None:
-    if not os.path.exists(source):
+    if not os.path.exists(source) and source not in DOCKER_SOCKETS:
         raise invalid(f"bind source path does not exist: {source}")
 
 

@@ -19,11 +19,9 @@ from ..volumes.mounting import Mounting
 from ..volumes.populate import OPEN_DIRECTORY, copy_tree, empty, is_empty
 from ..volumes.store import Volume, VolumeStore
 from .events import Events
-from .mount_points import Point, options_of, subpath_of
+from .mount_points import DOCKER_SOCKETS, Point, options_of, subpath_of
 from .mounts import copies_up, is_anonymous
 from .records import Container
-
-OWN_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
 class Volumes:
@@ -170,7 +168,7 @@ class Volumes:
     def source_of(self, point: Point) -> str:
         """Where a bind comes from: Docker's socket is this engine's where no other is there."""
         source: str = point["Source"]
-        if source in OWN_SOCKETS and self._socket and not os.path.exists(source):
+        if source in DOCKER_SOCKETS and self._socket and not os.path.exists(source):
             return self._socket
         return source
 
