@@ -95,7 +95,8 @@ INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/tini", "/usr/bin/docker-init"
 
 def run_agent(settings: Settings) -> None:
     """Serve until SIGTERM or until the supervisor is gone."""
-    settings.data_root.mkdir(parents=True, exist_ok=True, mode=0o710)
+    settings.data_root.mkdir(parents=True, exist_ok=True)
+    settings.data_root.chmod(0o710)  # set-user-id programs of layers are not for the machine's users (CVE-2021-41091)
     images, hierarchy, events = ImageStore(settings.data_root), find_hierarchy(), Events()
     volumes = Volumes(VolumeStore(settings.data_root), images, events, Mounting(), socket=str(settings.socket_path))
     supervision = Supervision(settings.supervisor_socket)
