@@ -10,48 +10,17 @@ from typing import Any
 import pytest
 
 from .archives import Member, directory, entry, load_image, symlink
+from .canaries import attempt, watched
 from .conftest import Engine
 
-CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 V2_ONLY = pytest.mark.skipif(not Path("/sys/fs/cgroup/cgroup.controllers").exists(), reason="needs cgroup v2")
-
-
-def snapshot(root: Path) -> dict[str, Any]:
-    """Everything about a tree but its access times."""
-    found = {}
-    for path in [root, *sorted(root.rglob("*"))]:
-        status = path.lstat()
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else None
-        found[str(path)] = (status.st_mode, status.st_uid, status.st_gid, status.st_ino, status.st_mtime_ns, content)
-    return found
 
 
 @pytest.fixture
 def canary(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     """A tree of the host's that must be the same afterwards, and with it what the kernel was told."""
-    root = tmp_path / "canary"
-    (root / "deep").mkdir(parents=True)
-    (root / "passwd").write_text("host")
-    (root / "deep/file").write_text("host")
-    before, pattern = snapshot(root), CORE_PATTERN.read_text()
-    mounts = len(Path(f"/proc/{engine.supervisor_pid}/mountinfo").read_text().splitlines())
-    yield root
-    assert snapshot(root) == before
-    assert CORE_PATTERN.read_text() == pattern
-    assert len(Path(f"/proc/{engine.supervisor_pid}/mountinfo").read_text().splitlines()) == mounts
-
-
-def attempt(engine: Engine, *command: str, host: dict[str, Any] | None = None, **config: Any) -> tuple[int, str]:
-    """Run to the end if it starts at all; exit code (-1 for a start that was refused) and output or refusal."""
-    container = engine.create(*command, host=host, **config)
-    try:
-        status, answer = engine.call("POST", f"/containers/{container}/start")
-        if status >= 300:
-            return -1, answer["message"]
-        code = engine.ok("POST", f"/containers/{container}/wait")["StatusCode"]
-        return code, engine.output(container)
-    finally:
-        engine.ok("DELETE", f"/containers/{container}", force=1, v=1)
+    with watched(engine, tmp_path / "canary") as root:
+        yield root
 
 
 # -- hostile images --------------------------------------------------------------------------

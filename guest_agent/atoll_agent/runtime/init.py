@@ -133,9 +133,11 @@ def _build_world(spec: ContainerSpec, stage: Stage) -> int:
         socket.sethostname(spec["hostname"])
         if spec["domainname"]:
             _set_domain_name(spec["domainname"])
+    stage.name = "mount root"
+    root = rootfs.make_root(spec)
     sources = _open_sources(spec, stage)
     stage.name = "mount root"
-    root = rootfs.mount_root(spec)
+    rootfs.attach_root(root, spec["mount_point"])
     for plan, source in zip(spec["mounts"], sources, strict=True):
         stage.name = f"mount {plan['target']}"
         rootfs.make_mount(root, plan, source)

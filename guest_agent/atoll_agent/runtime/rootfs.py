@@ -87,14 +87,17 @@ def open_image(plan: MountSpec, stage: str) -> int:
         os.close(whole)
 
 
-def mount_root(spec: ContainerSpec) -> int:
-    """Mount the overlay on the engine's mount point in this namespace; returns the root's descriptor."""
+def make_root(spec: ContainerSpec) -> int:
+    """The container's overlay as a detached mount; made first, it is the first a container sees in its mount table."""
     options: list[tuple[str, str | None]] = [("upperdir", spec["upper"]), ("workdir", spec["work"])]
-    root = mount_overlay(spec["layers"], options + ([("volatile", None)] if spec["volatile"] else []))
-    target = os.open(spec["mount_point"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return mount_overlay(spec["layers"], options + ([("volatile", None)] if spec["volatile"] else []))
+
+
+def attach_root(root: int, mount_point: str) -> None:
+    """Mount the root on the engine's mount point in this namespace."""
+    target = os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mounts.attach(root, target)
     os.close(target)
-    return root
 
 
 def make_mount(root: int, plan: MountSpec, source: int) -> None:
