@@ -87,6 +87,8 @@ def mount_kernel_file_systems() -> None:
     Path("/dev/mqueue").mkdir(exist_ok=True)
     mounts.mount("mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC)
     mounts.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", safe | MS_NOEXEC, "nsdelegate")
+    # As every distribution has it: only then can a container share its mounts with the machine and with others.
+    mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SHARED)
     for target, source in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1")):
         with contextlib.suppress(FileExistsError):
             Path("/dev", target).symlink_to(source)

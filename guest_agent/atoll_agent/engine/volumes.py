@@ -16,6 +16,7 @@ from ..linux.mountinfo import MountEntry, mount_of, read_mountinfo
 from ..linux.paths import open_in_root
 from ..runtime.layers import open_layers
 from ..volumes.mounting import Mounting
+from ..volumes.options import needs_mount
 from ..volumes.populate import OPEN_DIRECTORY, copy_tree, empty, is_empty
 from ..volumes.store import Volume, VolumeStore
 from .events import Events
@@ -104,9 +105,10 @@ class Volumes:
         try:
             self._mounting.mount(volume, container_id)
             try:
-                target = open_part(str(volume.path), subpath_of(point["Spec"]))
+                subpath = subpath_of(point["Spec"])
+                target = open_part(str(volume.path), subpath)
                 try:
-                    self._copy(volume, source, target)
+                    self._copy(volume, source, target, own=not (subpath or needs_mount(volume.options)))
                 finally:
                     os.close(target)
             finally:
@@ -118,13 +120,13 @@ class Volumes:
         finally:
             os.close(source)
 
-    def _copy(self, volume: Volume, source: int, target: int) -> None:
+    def _copy(self, volume: Volume, source: int, target: int, *, own: bool) -> None:
         if not is_empty(target):
             return
         if is_empty(source):
             copy_tree(source, target)
             return
-        with self.store.filling(volume):
+        with self.store.filling(volume) if own else contextlib.nullcontext():
             try:
                 copy_tree(source, target)
             except BaseException:

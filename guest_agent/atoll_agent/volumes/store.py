@@ -15,6 +15,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,13 +204,18 @@ class VolumeStore:
         write_json(directory / RECORD, {"labels": labels, "options": options, "created": created})
 
     @contextlib.contextmanager
-    def filling(self, volume: Volume) -> Any:
-        """While a volume is being filled from an image: should the engine end meanwhile, it is emptied again."""
+    def filling(self, volume: Volume) -> Iterator[None]:
+        """While an empty volume is being filled from an image: should the engine end meanwhile, it is emptied again.
+
+        Only for a directory of the engine's own: what is mounted there, or was in it before, is somebody's work.
+        """
         mark = volume.path.parent / COPYING
         mark.touch()
         sync_directory(mark.parent)
-        yield
-        mark.unlink()
+        try:
+            yield
+        finally:
+            mark.unlink()
 
     # -- holding and removing ----------------------------------------------------------------
 

@@ -129,6 +129,8 @@ def test_a_copy_that_a_crash_cut_short_is_undone(store: VolumeStore, tmp_path: P
         again = VolumeStore(tmp_path)
         assert list(again.path("data").iterdir()) == []
         (volume.path.parent / "copying").touch()
+    with pytest.raises(OSError), store.filling(volume):
+        raise OSError
     (volume.path / "file").write_text("1")
     assert len(list(VolumeStore(tmp_path).path("data").iterdir())) == 1
 
