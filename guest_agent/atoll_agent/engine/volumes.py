@@ -143,18 +143,17 @@ class Volumes:
         Raises:
             AgentError: in Docker's words.
         """
-        table = read_mountinfo()
         try:
             for point in container.mounts:
                 if point["Type"] == "bind":
-                    self._prepare_bind(point, table)
+                    self._prepare_bind(point)
                 elif point["Type"] == "volume":
                     self._mount(container, point)
         except BaseException:
             self.unmount(container)
             raise
 
-    def _prepare_bind(self, point: Point, table: list[MountEntry]) -> None:
+    def _prepare_bind(self, point: Point) -> None:
         source = self.source_of(point)
         if options_of(point.get("Spec") or {}, "BindOptions").get("CreateMountpoint"):
             try:
@@ -165,7 +164,8 @@ class Volumes:
                     raise AgentError(
                         Kind.SYSTEM, f"error while creating mount source path '{source}': mkdir {source}: {text}"
                     ) from error
-        check_propagation(source, point["Propagation"], table)
+        if not point["Propagation"].endswith("private"):
+            check_propagation(source, point["Propagation"], read_mountinfo())
 
     def source_of(self, point: Point) -> str:
         """Where a bind comes from: Docker's socket is this engine's where no other is there."""
