@@ -37,6 +37,7 @@ from .network.networks import Networks
 from .network.proxy import Proxy
 from .network.publish import Publisher
 from .network.records import NetworkStore
+from .server.absent_routes import AbsentRoutes
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
 from .server.image_routes import ImageRoutes
@@ -85,6 +86,11 @@ class Settings:
     serve_channel: Callable[[Server, Publisher], None] | None = None
 
     @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors that each agent gets from the supervisor."""
+        return tuple(listener.fileno() for listener in self.listeners)
+
+    @property
     def supervisor_socket(self) -> str:
         """Where the supervisor listens."""
         return str(self.run_directory / "supervisor.sock")
@@ -128,11 +134,12 @@ def run_agent(settings: Settings) -> None:
     streams = StreamNoun(supervision)
     tables = (
         SystemRoutes(SystemNoun(identity, containers, events, supervision)),
-        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks), streams),
+        ContainerRoutes(ContainerNoun(containers, lifecycle, supervision, networks, networking), streams),
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         ImageRoutes(ImageNoun(images, containers, events)),
         VolumeRoutes(VolumeNoun(volumes)),
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
+        AbsentRoutes(),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
     for listener in settings.listeners:

@@ -45,7 +45,7 @@ def run_native(data_root: Path, socket_path: Path, bridge: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             socket_path.unlink()
 
-    Service(settings.supervisor_socket, lambda: main(settings), at_end).run()
+    Service(settings.supervisor_socket, lambda: main(settings), at_end, settings.inherited).run()
     return 0
 
 

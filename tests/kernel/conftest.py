@@ -47,14 +47,14 @@ class Engine:
     """A running engine and a plain client for it."""
 
     def __init__(self, directory: Path, bridge: str) -> None:
-        self.directory, self.socket, self._bridge = directory, directory / "docker.sock", bridge
+        self.directory, self.socket, self.bridge = directory, directory / "docker.sock", bridge
         self.data_root = directory / "data"
         self.log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "atoll_agent", "--native", "--data-root", str(self.data_root)]
-        command += ["--socket", str(self.socket), "--bridge", self._bridge]
+        command += ["--socket", str(self.socket), "--bridge", self.bridge]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env={**os.environ, "PYTHONPATH": str(GUEST)}, stdout=log, stderr=log, start_new_session=True
@@ -153,20 +153,24 @@ class Engine:
     def hijack(self, path: str, body: Any = None) -> socket.socket:
         """POST with an upgrade; the raw connection behind the answer's head."""
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(DEADLINE_S)
-        sock.connect(str(self.socket))
-        data = json.dumps(body or {}).encode()
-        sock.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode()
-            + data
-        )
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            piece = sock.recv(1)
-            assert piece, head
-            head += piece
-        assert head.startswith(b"HTTP/1.1 101"), head
+        try:
+            sock.settimeout(DEADLINE_S)
+            sock.connect(str(self.socket))
+            data = json.dumps(body or {}).encode()
+            sock.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+                + data
+            )
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                piece = sock.recv(1)
+                assert piece, head
+                head += piece
+            assert head.startswith(b"HTTP/1.1 101"), head
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,20 @@ def test_the_interpreter_cannot_be_written(engine: Engine) -> None:
     mountinfo = Path(f"/proc/{engine.supervisor_pid}/mountinfo").read_text()
     exe = os.readlink(f"/proc/{engine.supervisor_pid}/exe")
     assert any(line.split()[4] == exe and line.split()[5].startswith("ro") for line in mountinfo.splitlines())
+
+
+def test_a_privileged_container_sees_the_machines_devices(engine: Engine) -> None:
+    code, out = engine.run("sh", "-c", "ls /dev/ | sort; test -L /dev/ptmx", host={"Privileged": True})
+    assert code == 0
+    ours = {name for name in os.listdir("/dev") if stat.S_ISCHR(os.lstat(f"/dev/{name}").st_mode)}
+    assert ours - {"console"} <= set(out.split())
+
+
+def test_an_exec_has_the_containers_limits_and_a_privileged_one_its_filter(engine: Engine) -> None:
+    container = engine.running("sleep", "100", host={"Ulimits": [{"Name": "nofile", "Soft": 77, "Hard": 99}]})
+    assert engine.execute(container, "sh", "-c", "ulimit -n; ulimit -Hn") == (0, "77\n99\n")
+    code, out = engine.execute(container, "grep", "-E", "CapEff|Seccomp:", "/proc/self/status", Privileged=True)
+    assert code == 0
+    capabilities, filtered = (line.split()[1] for line in out.splitlines())
+    assert int(capabilities, 16) >> 21 & 1 and filtered == "2"  # CAP_SYS_ADMIN, and yet the container's filter
+    engine.ok("DELETE", f"/containers/{container}", force=1)

@@ -227,7 +227,9 @@ def test_names_outlive_the_agent(fresh_engine: Engine) -> None:
     [
         ({}, 400),
         ({"Name": "bridge"}, 403),
-        ({"Name": "../x"}, 400),
+        ({"Name": " "}, 400),
+        ({"Name": "a\nb"}, 400),
+        ({"Name": "x", "EnableIPv4": False}, 400),
         ({"Name": "x", "Driver": "overlay"}, 404),
         ({"Name": "x", "Driver": "host"}, 403),
         ({"Name": "x", "IPAM": {"Config": [{"Subnet": "10.0.0.1/24"}]}}, 400),
@@ -283,3 +285,30 @@ def test_lists_and_filters(lab: Lab) -> None:
     assert names(driver=["null"]) == ["none"]
     assert names(name=["brid"]) == ["bridge"]
     assert lab.engine.call("GET", "/networks", filters='{"x": ["y"]}')[0] == 400
+
+
+def test_an_ipv6_subnet_alone_brings_an_ipv4_one(lab: Lab) -> None:
+    lab.network("six", EnableIPv6=True, IPAM={"Config": [{"Subnet": "2001:db8:7::/64", "Gateway": "2001:db8:7::ff"}]})
+    four, six = lab.engine.ok("GET", "/networks/six")["IPAM"]["Config"]
+    assert "." in four["Subnet"] and six["Subnet"] == "2001:db8:7::/64"
+    a = lab.run("anna", "six", {"IPAMConfig": {"IPv6Address": "2001:db8:7::f00d"}})
+    place = lab.engine.ok("GET", f"/containers/{a}/json")["NetworkSettings"]["Networks"]["six"]
+    assert place["GlobalIPv6Address"] == "2001:db8:7::f00d" and place["IPAddress"]
+    refused = {"EndpointConfig": {"IPAMConfig": {"IPv4Address": place["IPAddress"]}}, "Container": a}
+    lab.engine.ok("POST", "/networks/six/disconnect", {"Container": a})
+    assert lab.engine.call("POST", "/networks/six/connect", refused)[0] == 400  # that subnet is the engine's choice
+
+
+def test_a_network_without_ipv4(lab: Lab) -> None:
+    lab.network("only six", EnableIPv4=False, EnableIPv6=True)
+    assert [":" in pool["Subnet"] for pool in lab.engine.ok("GET", "/networks/only%20six")["IPAM"]["Config"]] == [True]
+    a = lab.run("anna", "only six")
+    place = lab.engine.ok("GET", f"/containers/{a}/json")["NetworkSettings"]["Networks"]["only six"]
+    assert place["GlobalIPv6Address"] and not place["IPAddress"] and place["MacAddress"].startswith("02:42:")
+
+
+def test_disconnecting_what_is_not_connected_is_refused_with_force_too(lab: Lab) -> None:
+    lab.network("one")
+    a = lab.run("anna", "bridge")
+    for force in (False, True):
+        assert lab.engine.call("POST", "/networks/one/disconnect", {"Container": a, "Force": force})[0] == 403

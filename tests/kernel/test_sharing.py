@@ -138,3 +138,23 @@ def test_attaching_with_what_was_said_before(engine: Engine, made: list[str]) ->
     exec_id = engine.ok("POST", f"/containers/{container}/exec", {"Cmd": ["touch", "/go"]})["Id"]
     engine.ok("POST", f"/exec/{exec_id}/start", {"Detach": True})
     assert demultiplex(read_to_end(sock)) == "before\nafter\n"
+
+
+def test_a_link_can_be_taken_away(engine: Engine, made: list[str]) -> None:
+    made.append(engine.running("sleep", "100", host={"NetworkMode": "bridge"}))
+    target = engine.ok("GET", f"/containers/{made[0]}/json")["Name"][1:]
+    made.append(engine.running("sleep", "100", host={"NetworkMode": "bridge", "Links": [f"{target}:alias"]}))
+    details = engine.ok("GET", f"/containers/{made[1]}/json")
+    name = details["Name"][1:]
+    assert details["HostConfig"]["Links"] == [f"/{target}:/{name}/alias"]
+
+    def names() -> list[str]:
+        rows = engine.ok("GET", "/containers/json")
+        return sorted(next(row["Names"] for row in rows if row["Id"] == made[0]))
+
+    assert names() == sorted([f"/{target}", f"/{name}/alias"])
+    assert engine.call("DELETE", f"/containers/{name}/other", link=1)[0] == 404
+    engine.ok("DELETE", f"/containers/{name}/alias", link=1)
+    assert names() == [f"/{target}"]
+    assert "alias" not in engine.execute(made[1], "cat", "/etc/hosts")[1]
+    assert engine.call("DELETE", f"/containers/{name}/alias")[0] == 404

@@ -12,11 +12,13 @@ class Attachable(NamedTuple):
         key: the supervisor's name of it.
         terminal: whether it has one (its output is raw then, otherwise framed).
         stdin: whether it reads input.
+        detach_keys: what its maker wants them to be; "" for the usual ones.
     """
 
     key: str
     terminal: bool
     stdin: bool
+    detach_keys: str = ""
 
 
 class LogQuery(NamedTuple):

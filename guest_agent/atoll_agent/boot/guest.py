@@ -135,7 +135,7 @@ def run(seed: Seed) -> None:
         load_network=lambda: Modules().load(NETWORK),
         serve_channel=_serve_channel,
     )
-    Service(settings.supervisor_socket, lambda: main(settings), _at_end).run()
+    Service(settings.supervisor_socket, lambda: main(settings), _at_end, settings.inherited).run()
 
 
 def _serve_channel(server: Server, ports: Publisher) -> None:

@@ -6,6 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..api.errors import invalid
+
 GROUP = "atoll"
 
 
@@ -20,6 +22,50 @@ class Hierarchy:
 
     parent: Path | None
     controllers: frozenset[str]
+
+    def directory_for(self, container_id: str, below: str = "") -> Path | None:
+        """A container's own directory.
+
+        Arguments:
+            below: the group that a user wants it in (Docker's CgroupParent), made and given the controllers by
+                `make_parents`; "" for none.
+        """
+        if self.parent is None:
+            return None
+        return self.parent.joinpath(*parts_of(below), container_id)
+
+    def make_parents(self, below: str) -> None:
+        """Make the group a user wants a container in, below our own, with all controllers handed down to it.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        if self.parent is None:
+            return
+        directory = self.parent
+        for part in parts_of(below):
+            directory = directory / part
+            directory.mkdir(exist_ok=True)
+            _hand_down(directory, self.controllers)
+
+
+def parts_of(parent: str) -> list[str]:
+    """The parts of a CgroupParent.
+
+    Raises:
+        AgentError: not a plain path.
+    """
+    parts = [part for part in parent.split("/") if part]
+    if any(part in (".", "..") or len(part) > 200 or "\0" in part or "\n" in part for part in parts):
+        raise invalid(f"invalid cgroup parent: {parent[:80]!r}")
+    return parts
+
+
+def _hand_down(directory: Path, controllers: frozenset[str]) -> None:
+    for controller in sorted(controllers):
+        # One by one: a controller that is busy elsewhere must not cost us the others.
+        with contextlib.suppress(OSError):
+            (directory / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def find_hierarchy(mountinfo: str = "/proc/self/mountinfo") -> Hierarchy:
@@ -40,10 +86,7 @@ def _prepare(root: Path) -> Hierarchy:
     try:
         parent.mkdir(exist_ok=True)
         for directory in (root, parent):
-            for controller in (directory / "cgroup.controllers").read_text().split():
-                # One by one: a controller that is busy elsewhere must not cost us the others.
-                with contextlib.suppress(OSError):
-                    (directory / "cgroup.subtree_control").write_text(f"+{controller}")
+            _hand_down(directory, frozenset((directory / "cgroup.controllers").read_text().split()))
         return Hierarchy(parent, frozenset((parent / "cgroup.subtree_control").read_text().split()))
     except OSError:
         return Hierarchy(None, frozenset())

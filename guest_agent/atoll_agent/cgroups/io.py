@@ -28,7 +28,12 @@ def plan(host_config: dict[str, Any]) -> list[list[str]]:
     if weight:
         if not 10 <= weight <= 1000:
             raise invalid("Range of blkio weight is from 10 to 1000")
-        writes.append(["io.weight", f"default {1 + (weight - 10) * 9999 // 990}"])
+        writes.append(["io.weight", f"default {_weight(weight)}"])
+    for item in host_config.get("BlkioWeightDevice") or []:
+        share = item.get("Weight")
+        if not isinstance(share, int) or not 10 <= share <= 1000:
+            raise invalid("Range of blkio weight is from 10 to 1000")
+        writes.append(["io.weight", f"{_device_number(str(item.get('Path') or ''))} {_weight(share)}"])
     for key, name in _THROTTLES:
         for item in host_config.get(key) or []:
             rate = item.get("Rate")
@@ -36,6 +41,11 @@ def plan(host_config: dict[str, Any]) -> list[list[str]]:
                 raise invalid(f"invalid rate for {key}: {str(rate)[:40]}")
             writes.append(["io.max", f"{_device_number(str(item.get('Path') or ''))} {name}={rate}"])
     return writes
+
+
+def _weight(share: int) -> int:
+    """10..1000 of v1 onto 1..10000 of v2."""
+    return 1 + (share - 10) * 9999 // 990
 
 
 def _device_number(path: str) -> str:

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from ..api.errors import conflict, invalid, not_found
-from ..cgroups.hierarchy import Hierarchy
+from ..cgroups.hierarchy import Hierarchy, parts_of
 from ..cgroups.limits import plan_limits
 from ..images.store import NATIVE_ARCHITECTURE, ImageStore
 from ..network.networks import Networks
 from ..runtime.spec import MountSpec
 from . import confinement
 from .create import check_request, fill_host_config, merge_config
+from .devices import check_requests, parse_rule
 from .endpoints import plan_endpoints
 from .events import Events
 from .links import parse_link
+from .log_drivers import plan_log
 from .mounts import plan_asked, plan_points
 from .names import check_name, generate_name
-from .plan import parse_security, plan_log, plan_rlimits
+from .plan import parse_security, plan_rlimits
 from .ports import plan_bindings
 from .records import REMOVING, RESTARTING, Container, RecordStore
+from .settings import warn_of
 from .sharing import donor_of, resolve_modes
 from .volumes import Volumes
 
@@ -139,7 +142,7 @@ class Containers:
             self.store.remove(container.id)
             raise
         self._events.publish("container", "create", container.id, attributes_of(container))
-        return Created(container, self._warnings(image.architecture))
+        return Created(container, self._warnings(image.architecture) + warn_of(host))
 
     def _check_plan(self, config: dict[str, Any], host: dict[str, Any]) -> None:
         """Whatever can be known to be wrong before a start."""
@@ -150,6 +153,10 @@ class Containers:
             self.get(parse_link(link)[0])
         parse_security(host.get("SecurityOpt") or [])
         plan_log(host, self.store.root)
+        parts_of(str(host.get("CgroupParent") or ""))
+        check_requests(host)
+        for rule in host.get("DeviceCgroupRules") or []:
+            parse_rule(rule)
         confinement.plan_capabilities(host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=False)
 
     @staticmethod
@@ -232,9 +239,13 @@ class Containers:
         """Tell that something happened to a container."""
         self._events.publish("container", action, container.id, attributes)
 
+    def prune_told(self, freed_bytes: int) -> None:
+        """Tell that containers that did not run have been removed."""
+        self._events.publish("container", "prune", "", {"reclaimed": str(freed_bytes)})
+
     def cgroup_of(self, container: Container) -> Path | None:
         """The directory of its cgroup; None on a host without cgroup v2."""
-        return self.hierarchy.parent / container.id if self.hierarchy.parent else None
+        return self.hierarchy.directory_for(container.id, str(container.host_config.get("CgroupParent") or ""))
 
     def images_in_use(self) -> dict[str, str]:
         """Image id to the short id of a container made from it."""

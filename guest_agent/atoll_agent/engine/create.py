@@ -10,6 +10,7 @@ from ..api.errors import AgentError, Kind, invalid
 from ..images.store import Image
 from .healthcheck import check_healthcheck, merge_healthcheck
 from .restarts import parse_policy
+from .settings import check_settings
 from .signals import parse_signal
 
 DEFAULT_SHM_BYTES = 64 << 20
@@ -31,15 +32,16 @@ _HOST_STRINGS = (
 )  # fmt: skip
 _HOST_LISTS = (
     "Binds", "CapAdd", "CapDrop", "Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "SecurityOpt",
-    "VolumesFrom", "Links", "MaskedPaths", "ReadonlyPaths",
+    "VolumesFrom", "Links", "MaskedPaths", "ReadonlyPaths", "DeviceCgroupRules",
 )  # fmt: skip
 _HOST_OBJECT_LISTS = (
     "Mounts", "Devices", "Ulimits", "BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps",
-    "BlkioDeviceWriteIOps", "BlkioWeightDevice",
+    "BlkioDeviceWriteIOps", "BlkioWeightDevice", "DeviceRequests",
 )  # fmt: skip
 _HOST_NUMBERS = (
     "Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "PidsLimit",
-    "BlkioWeight", "OomScoreAdj", "ShmSize",
+    "BlkioWeight", "OomScoreAdj", "ShmSize", "MemorySwappiness", "KernelMemory", "KernelMemoryTCP",
+    "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuCount", "CpuPercent", "IOMaximumIOps", "IOMaximumBandwidth",
 )  # fmt: skip
 _HOST_BOOLEANS = ("AutoRemove", "Privileged", "ReadonlyRootfs", "PublishAllPorts", "OomKillDisable", "Init")
 
@@ -151,21 +153,13 @@ def _check_values(config: dict[str, Any], host: dict[str, Any]) -> None:
 
 def _check_supported(config: dict[str, Any], host: dict[str, Any]) -> None:
     """What this engine cannot do yet is refused with its name, so that nobody relies on a setting that does nothing."""
-    refused = {
-        "user namespaces": host.get("UsernsMode") not in (None, "", "host"),
-        "cgroup parents": host.get("CgroupParent"),
-        "storage options": host.get("StorageOpt"),
-    }
-    for what, wanted in refused.items():
-        if wanted:
-            raise AgentError(Kind.NOT_IMPLEMENTED, f"{what} are not supported by this version of Atoll")
+    if host.get("UsernsMode") not in (None, "", "host"):
+        raise AgentError(Kind.NOT_IMPLEMENTED, "user namespaces are not supported by this version of Atoll")
+    check_settings(host)
     for key, known in _MODES.items():
         mode = host.get(key) or ""
         if mode not in known and not (mode.startswith("container:") and key in ("PidMode", "IpcMode")):
             raise invalid(f"invalid {key}: {mode[:80]!r}")
-    driver = _object(host, "LogConfig").get("Type") or "json-file"
-    if driver not in ("json-file", "none", "local"):
-        raise invalid(f"logger: no log driver named '{driver}' is registered")
     if (host.get("Runtime") or "atoll") not in ("atoll", "runc", "io.containerd.runc.v2"):
         raise invalid(f"unknown or invalid runtime name: {host['Runtime']}")
 
@@ -219,6 +213,7 @@ def fill_host_config(host: dict[str, Any]) -> dict[str, Any]:
         filled[key] = filled.get(key) or "private"
     log_config = dict(filled.get("LogConfig") or {})
     filled["LogConfig"] = {"Type": log_config.get("Type") or "json-file", "Config": log_config.get("Config") or {}}
+    filled["Runtime"] = filled.get("Runtime") or "runc"
     filled.setdefault("RestartPolicy", {"Name": "no", "MaximumRetryCount": 0})
     for key in ("PidMode", "UTSMode", "UsernsMode"):
         filled.setdefault(key, "")

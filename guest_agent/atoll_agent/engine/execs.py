@@ -16,7 +16,7 @@ from .containers import Containers, attributes_of
 from .create import DEFAULT_PATH
 from .events import Events
 from .failures import explain_exec
-from .plan import parse_security, plan_seccomp
+from .plan import parse_security, plan_rlimits, plan_seccomp
 from .records import Container
 from .supervision import StartFailed, Supervision
 
@@ -67,6 +67,8 @@ class Execs:
             or not all(isinstance(c, str) and "\0" not in c for c in command)
         ):
             raise invalid("No exec command specified")
+        if "detachKeys" in body:  # docker-py's spelling, which Go's JSON reader takes too
+            body["DetachKeys"] = body.pop("detachKeys")
         for name in ("Env",):
             value = body.get(name) or []
             if not isinstance(value, list) or not all(isinstance(v, str) and "\0" not in v for v in value):
@@ -145,11 +147,11 @@ class Execs:
 
     def _plan(self, wanted: Exec) -> ProcessSpec:
         config, host, body = wanted.container.config, wanted.container.host_config, wanted.config
-        privileged = bool(body.get("Privileged")) or bool(host.get("Privileged"))
+        privileged = bool(host.get("Privileged"))
         no_new_privileges, profile, _ = parse_security(host.get("SecurityOpt") or [])
-        capabilities = confinement.plan_capabilities(
-            host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=privileged
-        )
+        own = confinement.plan_capabilities(host.get("CapAdd") or [], host.get("CapDrop") or [], privileged=privileged)
+        # A privileged exec gets all capabilities, but the container's filter stays, as with runc.
+        capabilities = confinement.plan_capabilities([], [], privileged=True) if body.get("Privileged") else own
         return {
             "args": list(body["Cmd"]),
             "env": plan_exec_environment(config, body),
@@ -158,8 +160,8 @@ class Execs:
             "groups": list(host.get("GroupAdd") or []) if not body.get("User") else [],
             "capabilities": capabilities,
             "no_new_privileges": no_new_privileges,
-            "seccomp": plan_seccomp(profile, capabilities, privileged, self._filters),
-            "rlimits": [],
+            "seccomp": plan_seccomp(profile, own, privileged, self._filters),
+            "rlimits": plan_rlimits(host),
             "oom_score_adj": None,
             "terminal": wanted.terminal,
             "height": (body.get("ConsoleSize") or [0, 0])[0],

@@ -15,6 +15,7 @@ from ..network.networks import Networks
 from ..runtime.log_file import format_time
 from .create import command_of
 from .execs import Exec
+from .links import describe_links
 from .mount_points import shown
 from .ports import describe_ports, describe_rows
 from .records import EXITED, RESTARTING, RUNNING, Container, Health, RecordStore
@@ -26,7 +27,7 @@ def container_details(container: Container, store: RecordStore, networks: Networ
     """`GET /containers/{id}/json`."""
     command = command_of(container.config)
     directory, overlay = store.directory(container.id), store.overlay(container.id)
-    host = dict(container.host_config)
+    host = dict(container.host_config) | {"Links": describe_links(container)}
     log_path = str(directory / "output.log") if host["LogConfig"]["Type"] != "none" else ""
     return {
         "Id": container.id,
@@ -125,7 +126,7 @@ def describe_endpoint(container: Container, name: str, networks: Networks) -> di
         "IPAMConfig": settings.get("IPAMConfig"),
         "Links": settings.get("Links"),
         "Aliases": settings.get("Aliases"),
-        "MacAddress": attachment.mac if attachment else "",
+        "MacAddress": attachment.mac if attachment else str(settings.get("MacAddress") or ""),
         "DriverOpts": settings.get("DriverOpts"),
         "GwPriority": settings.get("GwPriority") or 0,
         "NetworkID": network.id if network else "",

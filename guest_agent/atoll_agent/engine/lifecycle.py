@@ -174,6 +174,8 @@ class Lifecycle:
             init=self._init_program if container.host_config.get("Init") else "",
             variables=plan_variables(self._networking.linked(container), container.name),
         )
+        if container.host_config.get("CgroupParent"):
+            self._containers.hierarchy.make_parents(str(container.host_config["CgroupParent"]))
         state = container.state
         state.error, state.oom_killed, state.manually_stopped = "", False, False
         state.paused, state.health = False, None
@@ -210,9 +212,7 @@ class Lifecycle:
         state.status = CREATED if state.status == CREATED else EXITED
         self._supervision.forget(container.id)
         self._record(container)
-        with container.changed:
-            container.runs_ended += 1
-            container.changed.notify_all()
+        self._tell_end(container, exit_code)
         if container.auto_remove:
             threading.Thread(target=self._remove_quietly, args=(container,), daemon=True).start()
         return told
@@ -240,9 +240,7 @@ class Lifecycle:
             recorded = container.auto_remove or self._record(container)
         if recorded:  # otherwise the supervisor keeps it for the next agent
             self._supervision.acknowledge(message["key"])
-        with container.changed:
-            container.runs_ended += 1
-            container.changed.notify_all()
+        self._tell_end(container, message["exit_code"])
         if state.oom_killed:
             self._events.publish("container", "oom", container.id, attributes_of(container))
         attributes = attributes_of(container) | {"exitCode": str(state.exit_code)}
@@ -252,6 +250,13 @@ class Lifecycle:
             self._restart_later(container, container.restart_delay_s)
         elif container.auto_remove and not container.restarts_by_hand:
             self._remove_quietly(container)
+
+    @staticmethod
+    def _tell_end(container: Container, exit_code: int) -> None:
+        with container.changed:
+            container.runs_ended += 1
+            container.last_exit_code = exit_code
+            container.changed.notify_all()
 
     def _plan_restart(self, container: Container) -> bool:
         """Decide whether a container that has just ended is started again."""
@@ -301,11 +306,12 @@ class Lifecycle:
     # -- stopping ----------------------------------------------------------------------------
 
     def kill(self, container: Container, number: int) -> None:
-        """Send a signal.
+        """Send a signal; after SIGKILL its end is waited for, as dockerd does.
 
         Raises:
             AgentError: it does not run.
         """
+        ended = container.runs_ended
         if number in (signal.SIGKILL, parse_signal(container.config.get("StopSignal") or DEFAULT_STOP_SIGNAL)):
             container.state.manually_stopped = True  # whoever sends this does not want it back
         self._signal(container, number)
@@ -313,6 +319,8 @@ class Lifecycle:
             self.unpause(container)
         attributes = attributes_of(container) | {"signal": str(number)}
         self._events.publish("container", "kill", container.id, attributes)
+        if number == signal.SIGKILL and not self._wait_for_end(container, ended, KILL_GRACE_S):
+            raise AgentError(Kind.SYSTEM, f"container {container.id} did not end after SIGKILL")
 
     def _signal(self, container: Container, number: int) -> None:
         if not container.running:
@@ -345,8 +353,6 @@ class Lifecycle:
             self.kill(container, parse_signal(signal_text or container.config.get("StopSignal") or DEFAULT_STOP_SIGNAL))
             if not self._wait_for_end(container, ended, None if timeout_s < 0 else timeout_s):
                 self.kill(container, signal.SIGKILL)
-                if not self._wait_for_end(container, ended, KILL_GRACE_S):
-                    raise AgentError(Kind.SYSTEM, f"container {container.id} did not end after SIGKILL")
         except AgentError as error:
             if error.kind is not Kind.CONFLICT:
                 raise

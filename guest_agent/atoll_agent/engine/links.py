@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from ..api.errors import conflict, invalid
+from ..api.errors import conflict, invalid, not_found
 from .ports import parse_exposed
 from .records import Container
 
@@ -24,6 +25,36 @@ def parse_link(text: str) -> tuple[str, str]:
     if not name or ":" in alias:
         raise invalid(f"bad format for links: {text[:80]}")
     return name, alias
+
+
+def describe_links(container: Container) -> list[str] | None:
+    """`HostConfig.Links` as inspect shows them: `/target:/container/alias`."""
+    found = [parse_link(text) for text in container.host_config.get("Links") or []]
+    return [f"/{name}:/{container.name}/{alias}" for name, alias in found] or None
+
+
+def link_names(container: Container, others: Iterable[Container]) -> list[str]:
+    """What others call a container that they link to: `/other/alias`."""
+    found = []
+    for other in others:
+        for text in other.host_config.get("Links") or ():
+            name, alias = parse_link(text)
+            if name in (container.name, container.id, container.id[:12]):
+                found.append(f"/{other.name}/{alias}")
+    return found
+
+
+def without_link(container: Container, alias: str) -> list[str]:
+    """A container's links but the one of that name.
+
+    Raises:
+        AgentError: it has no such link.
+    """
+    links = list(container.host_config.get("Links") or [])
+    kept = [text for text in links if parse_link(text)[1] != alias]
+    if kept == links:
+        raise not_found(f"Could not get parent for /{container.name}/{alias}")
+    return kept
 
 
 def check_running(other: Container, alias: str, container: Container) -> None:

@@ -224,7 +224,7 @@ class Networking:
         if network.names_resolve and not knew_names:
             self._resolver.add(container.id, self._find_sockets(container))
 
-    def disconnect(self, container: Container, network: Network, *, force: bool) -> None:
+    def disconnect(self, container: Container, network: Network) -> None:
         """Take a container off a network.
 
         Raises:
@@ -232,9 +232,9 @@ class Networking:
         """
         with container.lock:
             if network.name not in container.endpoints:
-                if force:
-                    return
-                raise AgentError(Kind.FORBIDDEN, f"container {container.id} is not connected to network {network.name}")
+                raise AgentError(
+                    Kind.FORBIDDEN, f"container {container.id} is not connected to the network {network.name}"
+                )
             if network.name == "host":
                 raise AgentError(Kind.FORBIDDEN, "container cannot be disconnected from host network")
             gone = [a for a in container.state.attachments if a.network == network.id]
@@ -294,6 +294,18 @@ class Networking:
             links.check_running(other, alias, container)
             found.append((other, alias))
         return found
+
+    def unlink(self, container: Container, alias: str) -> None:
+        """Take one of a container's links away.
+
+        Raises:
+            AgentError: it has no such link.
+        """
+        with container.lock:
+            container.host_config["Links"] = links.without_link(container, alias)
+            self._containers.store.save_config(container)
+            if container.running:
+                self._write_files(container)
 
     def _write_files(self, container: Container) -> None:
         self.write_files(container, container.state.attachments)

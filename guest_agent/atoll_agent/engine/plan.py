@@ -12,16 +12,15 @@ from ..cgroups.hierarchy import Hierarchy
 from ..runtime.spec import (
     CgroupSpec,
     ContainerSpec,
-    DeviceNode,
-    DeviceRuleSpec,
     InterfaceSpec,
-    LogSpec,
     MountSpec,
     ProcessSpec,
 )
 from . import confinement
 from .confinement import FilterCache
 from .create import DEFAULT_PATH, command_of
+from .devices import plan_device_rules, plan_devices
+from .log_drivers import plan_log
 from .records import Container
 from .signals import DEFAULT_STOP_SIGNAL, parse_signal
 from .standard_mounts import plan_file, plan_standard, without_taken
@@ -36,7 +35,6 @@ _HOST_MODES = (
     ("cgroup", "CgroupnsMode"),
 )
 
-DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 _RLIMITS = {
     "core": resource.RLIMIT_CORE, "cpu": resource.RLIMIT_CPU, "data": resource.RLIMIT_DATA,
     "fsize": resource.RLIMIT_FSIZE, "locks": 10, "memlock": resource.RLIMIT_MEMLOCK,
@@ -61,58 +59,6 @@ def plan_joins(host: dict[str, Any]) -> dict[str, str]:
     """The namespaces it shares with other containers, and their ids."""
     modes = {name: str(host.get(key) or "") for name, key in _HOST_MODES}
     return {name: mode.removeprefix(SHARED) for name, mode in modes.items() if mode.startswith(SHARED)}
-
-
-def plan_device_rules(host: dict[str, Any]) -> list[DeviceRuleSpec] | None:
-    """Docker's device list for cgroups: any mknod, use of the harmless ones and of what was asked for."""
-    if host.get("Privileged"):
-        return None
-    rules = [_rule("c", -1, -1, "m"), _rule("b", -1, -1, "m")]
-    for _name, major, minor in DEVICES:
-        rules.append(_rule("c", major, minor, "rwm"))
-    rules += [_rule("c", 5, 1, "rwm"), _rule("c", 5, 2, "rwm"), _rule("c", 136, -1, "rwm")]
-    for device in host.get("Devices") or []:
-        kind, major, minor = _host_device(str(device.get("PathOnHost") or ""))
-        rules.append(_rule(kind, major, minor, str(device.get("CgroupPermissions") or "rwm")))
-    return rules
-
-
-def _rule(kind: str, major: int, minor: int, access: str) -> DeviceRuleSpec:
-    if not set(access) <= set("rwm"):
-        raise invalid(f"invalid device mode: {access}")
-    return {"allow": True, "type": kind, "major": major, "minor": minor, "access": access}
-
-
-def _host_device(path: str) -> tuple[str, int, int]:
-    import os
-    import stat
-
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise invalid(
-            f'error gathering device information while adding custom device "{path}": {error.strerror}'
-        ) from error
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
-        raise invalid(f'error gathering device information while adding custom device "{path}": not a device node')
-    kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
-    return kind, os.major(status.st_rdev), os.minor(status.st_rdev)
-
-
-def plan_devices(host: dict[str, Any]) -> list[DeviceNode]:
-    """Nodes in /dev."""
-    nodes: list[DeviceNode] = [_node(f"/dev/{name}", "c", major, minor) for name, major, minor in DEVICES]
-    for device in host.get("Devices") or []:
-        kind, major, minor = _host_device(str(device.get("PathOnHost") or ""))
-        path = str(device.get("PathInContainer") or device["PathOnHost"])
-        if not path.startswith("/"):
-            raise invalid(f"invalid device path {path[:80]!r}: it must be absolute")
-        nodes.append(_node(path, kind, major, minor, 0o660))
-    return nodes
-
-
-def _node(path: str, kind: str, major: int, minor: int, mode: int = 0o666) -> DeviceNode:
-    return {"path": path, "type": kind, "major": major, "minor": minor, "mode": mode, "uid": 0, "gid": 0}
 
 
 def plan_rlimits(host: dict[str, Any]) -> list[list[int]]:
@@ -218,36 +164,9 @@ def plan_process(config: dict[str, Any], host: dict[str, Any], filters: FilterCa
 
 def plan_cgroup(container_id: str, writes: list[list[str]], host: dict[str, Any], hierarchy: Hierarchy) -> CgroupSpec:
     """The container's cgroup."""
-    path = str(hierarchy.parent / container_id) if hierarchy.parent else ""
+    directory = hierarchy.directory_for(container_id, str(host.get("CgroupParent") or ""))
+    path = str(directory) if directory else ""
     return {"path": path, "writes": writes, "devices": plan_device_rules(host) if path else None}
-
-
-def plan_log(host: dict[str, Any], directory: Path) -> LogSpec:
-    """Where the output goes.
-
-    Raises:
-        AgentError: a malformed size.
-    """
-    config = host.get("LogConfig") or {}
-    options = config.get("Config") or {}
-    path = "" if config.get("Type") == "none" else str(directory / "output.log")
-    try:
-        return {
-            "path": path,
-            "max_size": parse_size(str(options.get("max-size") or "0")),
-            "max_file": max(1, int(options.get("max-file") or 1)),
-        }
-    except (ValueError, OverflowError) as error:
-        raise invalid(f"invalid log option: {error}") from error
-
-
-def parse_size(text: str) -> int:
-    """`10m` as bytes; -1 is 0 (no limit)."""
-    units = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    plain = text.lower().removesuffix("b") if len(text) > 1 else text
-    if plain[-1:] in units:
-        return int(float(plain[:-1]) * units[plain[-1]])
-    return max(0, int(plain))
 
 
 def plan_container(

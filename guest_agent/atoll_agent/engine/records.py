@@ -96,6 +96,8 @@ class Container:
         """Notified at every change of `state`."""
         self.removed = False
         self.runs_ended = 0
+        self.last_exit_code = 0
+        """Of the run that ended last; `state` may tell of the next one already."""
         self.restart_delay_s = 0.0
         self.restarts_by_hand = False
         self.exec_ids: list[str] = []
@@ -184,6 +186,10 @@ class RecordStore:
             shutil.rmtree(leftover, ignore_errors=True)
         found = []
         for directory in sorted(self.root.iterdir()):
+            if _is_unfinished(directory):
+                log.info("container %s was never finished; removed", directory.name)
+                self.remove(directory.name)
+                continue
             try:
                 found.append(self._load(directory))
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -221,6 +227,11 @@ class RecordStore:
         for source, name in ((self.overlay(directory.name), f"{directory.name}.overlay"), (directory, directory.name)):
             with contextlib.suppress(OSError):
                 source.rename(aside / name)
+
+
+def _is_unfinished(directory: Path) -> bool:
+    """Whether an agent ended while it made this container: nobody was told its id, and it never had a state."""
+    return not any((directory / name).exists() for name in ("config.json", "state.json", "output.log"))
 
 
 def _read_state(raw: dict[str, Any]) -> State:

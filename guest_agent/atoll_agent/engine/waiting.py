@@ -21,6 +21,7 @@ class Waiter:
         self._container, self._condition = container, condition
         with container.changed:
             self._ended = container.runs_ended
+            self._over = not container.running and container.state.status != RESTARTING
 
     def wait(self, timeout_s: float | None) -> int | None:
         """The exit code; None when the timeout came first."""
@@ -28,12 +29,12 @@ class Waiter:
         with container.changed:
             if not container.changed.wait_for(self._reached, timeout_s):
                 return None
-        return container.state.exit_code
+        return container.last_exit_code if container.runs_ended != self._ended else container.state.exit_code
 
     def _reached(self) -> bool:
         container = self._container
         if self._condition == "removed":
             return container.removed
-        if self._condition == "next-exit":
-            return container.runs_ended != self._ended or container.removed
-        return not container.running and container.state.status != RESTARTING
+        ended = container.runs_ended != self._ended or container.removed
+        # One that is started again at once has stopped running all the same.
+        return ended or (self._over and self._condition == "not-running")

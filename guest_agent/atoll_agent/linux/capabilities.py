@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
-from .processes import PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAPBSET_DROP, prctl
+from .processes import PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAPBSET_DROP, PR_CAPBSET_READ, prctl
 from .syscalls import check, libc
 
 VERSION_3 = 0x20080522
@@ -24,11 +24,9 @@ def last_capability() -> int:
     return int(Path("/proc/sys/kernel/cap_last_cap").read_text())
 
 
-def permitted_set() -> int:
-    """What this process may hold; a host may have taken some away for good, and nobody can give more than he has."""
-    header, data = _Header(VERSION_3, 0), (_Data * 2)()
-    check(libc.capget(ctypes.byref(header), ctypes.byref(data)))
-    return int(data[0].permitted) | int(data[1].permitted) << 32
+def read_bounding(last: int) -> int:
+    """This process's bounding set, up to capability `last`: what it and its children may ever have."""
+    return sum(1 << number for number in range(last + 1) if prctl(PR_CAPBSET_READ, number))
 
 
 def drop_bounding(keep: int, last: int) -> None:

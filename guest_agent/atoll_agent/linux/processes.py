@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -26,6 +27,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -82,6 +84,14 @@ def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
     """prctl(2) with integer arguments."""
     long = ctypes.c_ulong
     return check(libc.prctl(option, long(argument), long(argument3), long(0), long(0)))
+
+
+def close_all_but(kept: set[int]) -> None:
+    """Close every descriptor that is not among these."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the listing's own is closed already
+                os.close(int(name))
 
 
 def close_on_exec_from(first: int) -> None:

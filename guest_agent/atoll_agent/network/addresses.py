@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 
@@ -91,9 +92,15 @@ def first_address(subnet: str) -> str:
     return str(ipaddress.ip_network(subnet).network_address + 1)
 
 
+def contains(subnet: str, address: str) -> bool:
+    """Whether an address is one of a subnet's."""
+    return ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
+
+
 def mac_of(address: str) -> str:
-    """Docker's hardware address for an IPv4 address: 02:42 and the four bytes."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *ipaddress.IPv4Address(address).packed))
+    """Docker's hardware address for an IPv4 address: 02:42 and the four bytes; without one they are random."""
+    tail = ipaddress.IPv4Address(address).packed if address else os.urandom(4)
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *tail))
 
 
 def choose_subnet(candidates: Iterable[str], in_use: Iterable[str]) -> str:

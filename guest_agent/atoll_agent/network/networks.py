@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ..api.errors import AgentError, Kind, conflict, invalid, not_found
 from ..runtime.spec import InterfaceSpec
 from . import firewall
-from .addresses import AddressPool, choose_subnet, mac_of, overlaps
+from .addresses import AddressPool, choose_subnet, contains, mac_of, overlaps
 from .bridge import SUBNETS, BridgeDriver, private_subnet
 from .records import BRIDGE, BRIDGE_OPTION, HOST, NONE, Network, NetworkStore, Pool
 from .requests import EndpointRequest, NetworkRequest
@@ -137,13 +137,14 @@ class Networks:
                 driver=request.driver,
                 created_ns=time.time_ns(),
                 pools=request.pools,
+                ipv4=request.ipv4,
                 ipv6=request.ipv6,
                 internal=request.internal,
                 attachable=request.attachable,
                 options=request.options,
                 labels=request.labels,
                 interface=interface,
-                chosen=not request.pools,
+                ipam_options=request.ipam_options,
             )
             entry = self._entries[identity] = _Entry(network)
             try:
@@ -194,10 +195,9 @@ class Networks:
             return
         try:
             self._driver.prepare()
-            if not entry.network.pools or self._must_choose_again(entry.network):
-                entry.network = self._choose_subnets(entry.network)
-                entry.pools = []
-            entry.pools = entry.pools or _pools_of(entry.network)
+            settled = self._settle_subnets(entry.network)
+            if settled != entry.network or not entry.pools:
+                entry.network, entry.pools = settled, _pools_of(settled)
             self._driver.make_bridge(entry.network, entry.pools)
             entry.up = True
             self._write_firewall()
@@ -216,20 +216,24 @@ class Networks:
                     except AgentError as error:
                         log.error("%s", error.message)
 
-    def _must_choose_again(self, network: Network) -> bool:
-        """A host may have moved into a subnet that we chose while we were away."""
-        if not network.chosen or self._driver.has_bridge(network.interface):
-            return False
-        return any(overlaps(pool.subnet, self._driver.addresses()) for pool in network.pools)
+    def _settle_subnets(self, network: Network) -> Network:
+        """With a subnet for each IP version that the network has: one that is open is chosen.
 
-    def _choose_subnets(self, network: Network) -> Network:
-        ours = [pool.subnet for other in self.all() if other.id != network.id for pool in other.pools]
-        pools = [Pool(choose_subnet(SUBNETS, [*self._driver.addresses(), *ours]))]
-        if network.ipv6:
-            pools.append(Pool(private_subnet()))
-        chosen = dataclasses.replace(network, pools=tuple(pools), chosen=True)
-        self._store.save(chosen)
-        return chosen
+        A host may have moved into a subnet that we chose while we were away: that one is chosen anew.
+        """
+        taken = [] if self._driver.has_bridge(network.interface) else self._driver.addresses()
+        pools = [pool for pool in network.pools if not (pool.chosen and overlaps(pool.subnet, taken))]
+        have = {pool.version for pool in pools}
+        if network.ipv4 and 4 not in have:
+            ours = [pool.subnet for other in self.all() if other.id != network.id for pool in other.pools]
+            pools.insert(0, Pool(choose_subnet(SUBNETS, [*self._driver.addresses(), *ours]), chosen=True))
+        if network.ipv6 and 6 not in have:
+            pools.append(Pool(private_subnet(), chosen=True))
+        if tuple(pools) == network.pools:
+            return network
+        settled = dataclasses.replace(network, pools=tuple(pools))
+        self._store.save(settled)
+        return settled
 
     def _write_firewall(self) -> None:
         up = [entry.network for entry in self._entries.values() if entry.up]
@@ -399,9 +403,10 @@ def _check_request(network: Network, request: EndpointRequest) -> None:
             continue
         if network.predefined:
             raise invalid("user specified IP address is supported on user defined networks only")
-        if network.chosen:
+        configured = [pool for pool in network.pools if not pool.chosen]
+        if not any(pool.version == (6 if ":" in address else 4) for pool in configured):
             raise invalid(
                 "user specified IP address is supported only when connecting to networks with user configured subnets"
             )
-        if not any(pool.contains(address) for pool in _pools_of(network)):
+        if not any(contains(pool.subnet, address) for pool in configured):
             raise invalid(f"no configured subnet contains IP address {address}")

@@ -25,12 +25,19 @@ class Pool:
         gateway: the bridge's own address; "" for the first one.
         within: part of the subnet that addresses are chosen from; "" for all of it.
         auxiliary: names and addresses that nobody gets.
+        chosen: whether the engine chose the subnet.
     """
 
     subnet: str
     gateway: str = ""
     within: str = ""
     auxiliary: dict[str, str] = field(default_factory=dict)
+    chosen: bool = False
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.subnet else 4
 
 
 @dataclass(frozen=True)
@@ -41,11 +48,13 @@ class Network:
         id: 64 hexadecimal digits.
         driver: `bridge`, `host` or `null`.
         pools: its subnets; none for host and null.
+        ipv4: whether its containers get addresses of IPv4.
+        ipv6: the same of IPv6.
         internal: nothing goes out.
         attachable: told back as asked for; it means something in swarms only.
         options: of the driver.
         interface: name of the bridge.
-        chosen: whether the engine chose the subnets.
+        ipam_options: told back as asked for.
     """
 
     id: str
@@ -59,7 +68,8 @@ class Network:
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     interface: str = ""
-    chosen: bool = False
+    ipv4: bool = True
+    ipam_options: dict[str, str] | None = None
 
     @property
     def predefined(self) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 from ..api.errors import AgentError, Kind, invalid, not_found
 from .records import BRIDGE, BRIDGE_OPTION, HOST, MTU_OPTION, NONE, Pool
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}", re.ASCII)
 PREDEFINED = ("bridge", "host", "none", "default")
 MAX_POOLS = 16
@@ -24,11 +23,13 @@ class NetworkRequest:
     name: str
     driver: str
     pools: tuple[Pool, ...]
+    ipv4: bool
     ipv6: bool
     internal: bool
     attachable: bool
     options: dict[str, str]
     labels: dict[str, str]
+    ipam_options: dict[str, str] | None
 
 
 def parse_network(body: dict[str, Any]) -> NetworkRequest:
@@ -38,9 +39,9 @@ def parse_network(body: dict[str, Any]) -> NetworkRequest:
         AgentError: malformed, forbidden, or something this engine does not have.
     """
     name = _text(body, "Name")
-    if not name:
-        raise invalid("network name is required")
-    if not _NAME.fullmatch(name) or len(name) > 255:
+    if not name.strip():
+        raise invalid("invalid name: name is empty")
+    if not name.isprintable() or len(name) > 255:
         raise invalid(f'invalid network name: "{name[:80]}"')
     if name in PREDEFINED:
         raise AgentError(Kind.FORBIDDEN, f"operation is not permitted on predefined {name} network")
@@ -58,15 +59,21 @@ def parse_network(body: dict[str, Any]) -> NetworkRequest:
         raise not_found(f"could not find plugin {ipam['Driver']}: plugin not found")
     options = _strings(body, "Options")
     _check_options(options)
+    pools = _parse_pools(ipam.get("Config"))
+    ipv4, ipv6 = body.get("EnableIPv4") is not False, bool(body.get("EnableIPv6"))
+    if not (ipv4 or ipv6):
+        raise invalid("IPv4 or IPv6 must be enabled")
     return NetworkRequest(
         name=name,
         driver=driver,
-        pools=_parse_pools(ipam.get("Config")),
-        ipv6=bool(body.get("EnableIPv6")),
+        pools=pools,
+        ipv4=ipv4,
+        ipv6=ipv6,
         internal=bool(body.get("Internal")),
         attachable=bool(body.get("Attachable")),
         options=options,
         labels=_strings(body, "Labels"),
+        ipam_options=_strings(ipam, "Options") if ipam.get("Options") is not None else None,
     )
 
 

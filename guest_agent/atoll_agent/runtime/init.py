@@ -261,7 +261,10 @@ def confine(process: ProcessSpec, identity: Identity, last: int, filter_: bytes,
     for descriptor in (0, 1, 2):
         if identity.uid and not _is_null(descriptor):
             os.fchown(descriptor, identity.uid, -1)
-    keep = process["capabilities"] & ((1 << last + 1) - 1) & capabilities.permitted_set()
+    everything = (1 << last + 1) - 1
+    keep = process["capabilities"] & everything
+    if keep == everything:  # all of them means all that there are to give: the engine itself may have been given less
+        keep &= capabilities.read_bounding(last)
     if process["no_new_privileges"]:
         processes.prctl(processes.PR_SET_NO_NEW_PRIVS, 1)
     elif filter_:

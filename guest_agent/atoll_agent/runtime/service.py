@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from ..linux.processes import close_all_but
 from .connections import listen, watch_children
 from .loop import Loop
 from .supervisor import Supervisor
@@ -26,9 +27,17 @@ class Service:
         supervisor_socket: where the agent finds the supervisor.
         run_agent: becomes the agent in a forked child; its result is the exit status.
         at_end: called when all containers and the agent have ended.
+        keep: descriptors that the agent inherits.
     """
 
-    def __init__(self, supervisor_socket: str, run_agent: Callable[[], int], at_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        supervisor_socket: str,
+        run_agent: Callable[[], int],
+        at_end: Callable[[], None],
+        keep: tuple[int, ...] = (),
+    ) -> None:
+        self._keep = keep
         self._run_agent, self._at_end = run_agent, at_end
         self.loop = Loop()
         self.supervisor = Supervisor(self.loop)
@@ -67,6 +76,9 @@ class Service:
             for number in (signal.SIGCHLD, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             self.loop.close()
+            # There is no exec that would close the pipes of running containers; the objects that hold them here stay
+            # alive as long as this process, so none of them closes a number that is somebody else's by then.
+            close_all_but({0, 1, 2, *self._keep})
             status = self._run_agent()
         except BaseException as error:
             sys.excepthook(type(error), error, error.__traceback__)

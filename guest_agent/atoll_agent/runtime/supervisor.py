@@ -32,7 +32,7 @@ from .streams import Streams
 if TYPE_CHECKING:
     from .connections import Connection
 
-CGROUP_RETRY_S = 0.02
+CGROUP_RETRY_S, CGROUP_GIVE_UP_S = 0.02, 60.0
 
 
 @dataclass
@@ -207,7 +207,7 @@ class Supervisor:
         streams = self._streams.get(message["key"])
         if streams and message["key"] not in self._by_key:
             streams.close()
-            del self._streams[message["key"]]
+            self._streams.pop(message["key"], None)  # its last client's end may have dropped it
         return {"ok": True}
 
     def _do_list(self, connection: Connection, message: Message, descriptors: list[int]) -> Message:
@@ -372,7 +372,7 @@ class Supervisor:
         if process.cgroup:
             if not process.alone:  # its children live in a pid namespace that goes on
                 launch.kill_cgroup(process.cgroup)
-            self._remove_cgroup(process.cgroup, 50)
+            self._remove_cgroup(process.cgroup)
 
     def _fail(self, process: Process) -> None:
         for descriptor in {*process.launched.outputs, process.launched.stdin, process.terminal} - {-1}:
@@ -399,10 +399,15 @@ class Supervisor:
             return False
         return any(line.startswith("oom_kill ") and line != "oom_kill 0" for line in text.splitlines())
 
-    def _remove_cgroup(self, path: str, tries: int) -> None:
-        """Remove a cgroup; the kernel may take a moment to let go of the last process."""
-        if not launch.remove_cgroup(path) and tries:
-            self.loop.call_later(CGROUP_RETRY_S, lambda: self._remove_cgroup(path, tries - 1))
+    def _remove_cgroup(self, path: str, delay_s: float = CGROUP_RETRY_S) -> None:
+        """Remove a cgroup; the kernel may take a moment to let go of the last process, longer on a busy machine."""
+        if path in self._cgroups_in_use():  # the container has been started again
+            return
+        if not launch.remove_cgroup(path) and delay_s < CGROUP_GIVE_UP_S:
+            self.loop.call_later(delay_s, lambda: self._remove_cgroup(path, delay_s * 2))
+
+    def _cgroups_in_use(self) -> set[str]:
+        return {process.cgroup for process in self._by_key.values()}
 
     # -- the end -----------------------------------------------------------------------------
 

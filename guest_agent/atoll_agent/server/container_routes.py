@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import select
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from ..api.errors import invalid
 from ..api.types import LogQuery
+from . import websocket
 from .backends import ContainerBackend, StreamBackend
 from .http import Connection, Request
 from .router import Route
@@ -43,9 +45,10 @@ class ContainerRoutes:
             ("GET", "/containers/{id}/stats", self.stats),
             ("POST", "/containers/{id}/wait", self.wait),
             ("POST", "/containers/{id}/attach", self.attach),
+            ("GET", "/containers/{id}/attach/ws", self.attach_websocket),
             ("POST", "/containers/{id}/resize", self.resize),
             ("POST", "/containers/{id}/rename", self.rename),
-            ("DELETE", "/containers/{id}", self.remove),
+            ("DELETE", "/containers/{id*}", self.remove),
         ]
 
     def list(self, request: Request, connection: Connection) -> None:
@@ -124,7 +127,11 @@ class ContainerRoutes:
         connection.end_stream()
 
     def remove(self, request: Request, connection: Connection) -> None:
-        """DELETE /containers/{id}"""
+        """DELETE /containers/{id}, and with `link` of a name that one container has for another"""
+        if request.flag("link"):
+            self._backend.unlink(request.parameters["id"])
+            connection.send_empty()
+            return
         self._backend.remove(request.parameters["id"], force=request.flag("force"), volumes=request.flag("v"))
         connection.send_empty()
 
@@ -159,11 +166,7 @@ class ContainerRoutes:
         target = self._backend.attachable(request.parameters["id"])
         connection.start_raw(request, RAW if target.terminal else framed_type(request))
         if request.flag("logs"):
-            query = LogQuery(
-                stdout=request.flag("stdout"), stderr=request.flag("stderr"), since="", until="", tail=None,
-                follow=False, timestamps=False,
-            )  # fmt: skip
-            for data in self._frames(request.parameters["id"], query):
+            for data in self._frames(request.parameters["id"], _all_lines(request)):
                 connection.sock.sendall(data)
         if not request.flag("stream"):
             return
@@ -175,8 +178,36 @@ class ContainerRoutes:
             stderr=request.flag("stderr"),
             keys=request.query.get("detachKeys", ""),
             head=connection.take_rest(),
+            framed=not target.terminal,
         )
         connection.handed_over = True
+
+    def attach_websocket(self, request: Request, connection: Connection) -> None:
+        """GET /containers/{id}/attach/ws: raw bytes in binary messages."""
+        headers = websocket.accept_headers(request)
+        target = self._backend.attachable(request.parameters["id"])
+        ours, theirs = socket.socketpair()
+        with ours:
+            connection.start_upgraded(headers)
+            if request.flag("logs"):
+                _, lines = self._backend.logs(request.parameters["id"], _all_lines(request))
+                for _stream, data in lines:
+                    connection.sock.sendall(websocket.format_frame(websocket.BINARY, data))
+            if not request.flag("stream"):
+                theirs.close()
+                return
+            with theirs:
+                self._streams.attach(
+                    target,
+                    theirs,
+                    stdin=request.flag("stdin") and target.stdin,
+                    stdout=request.flag("stdout"),
+                    stderr=request.flag("stderr"),
+                    keys=request.query.get("detachKeys", ""),
+                    head=b"",
+                    framed=False,
+                )
+            websocket.relay(connection.sock, ours, connection.take_rest())
 
     def _frames(self, name: str, query: LogQuery) -> Iterator[bytes]:
         """A log as clients of raw streams want it."""
@@ -204,6 +235,14 @@ class ContainerRoutes:
                 pending, size = [], 0
         connection.write(b"".join(pending))
         connection.end_stream()
+
+
+def _all_lines(request: Request) -> LogQuery:
+    """The log of the streams that an attach asks for, as far as it is written."""
+    return LogQuery(
+        stdout=request.flag("stdout"), stderr=request.flag("stderr"), since="", until="", tail=None,
+        follow=False, timestamps=False,
+    )  # fmt: skip
 
 
 def frame(stream: int, data: bytes) -> bytes:

@@ -37,7 +37,8 @@ class ExecRoutes:
             connection.send_empty(200)
             return
         target = self._backend.attachable(exec_id)
-        connection.start_raw(request, RAW if target.terminal else framed_type(request))
+        framed = not body.get("Tty")  # whether the client reads frames is its own word, whatever the exec has
+        connection.start_raw(request, framed_type(request) if framed else RAW)
         self._streams.attach(
             target,
             connection.sock,
@@ -46,13 +47,14 @@ class ExecRoutes:
             stderr=True,
             keys=str(body.get("DetachKeys") or request.query.get("detachKeys", "")),
             head=connection.take_rest(),
+            framed=framed,
         )
         try:
             self._backend.start(exec_id)
         except AgentError as error:
             # The connection is raw by now: like dockerd, say it there. The exit code tells programs.
             text = f"{error.message}\r\n".encode()
-            frame = b"" if target.terminal else bytes((2, 0, 0, 0)) + len(text).to_bytes(4, "big")
+            frame = b"" if not framed else bytes((2, 0, 0, 0)) + len(text).to_bytes(4, "big")
             connection.sock.sendall(frame + text)
             self._backend.cancel(exec_id)
         connection.handed_over = True

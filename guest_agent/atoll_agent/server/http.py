@@ -354,6 +354,11 @@ class Connection:
         self.keep = False
         self.sock.sendall(head)
 
+    def start_upgraded(self, headers: list[str]) -> None:
+        """Turn the connection over to another protocol, with these headers."""
+        self.keep = False
+        self.sock.sendall(self._head(101, headers))
+
     def take_rest(self) -> bytes:
         """Bytes the client sent behind the request; they belong to the raw stream."""
         return self._reader.take_rest()

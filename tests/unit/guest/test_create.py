@@ -16,7 +16,8 @@ if sys.platform != "linux":
 
 from atoll_agent.api.errors import AgentError
 from atoll_agent.engine.create import check_request, fill_host_config, merge_config
-from atoll_agent.engine.plan import plan_log, plan_rlimits
+from atoll_agent.engine.log_drivers import plan_log
+from atoll_agent.engine.plan import plan_rlimits
 from atoll_agent.images.store import Image
 
 
@@ -107,7 +108,11 @@ def test_bad_configs(config: dict[str, Any], words: str) -> None:
         ({"Sysctls": {"net.core.somaxconn": 5}}, "invalid Sysctls: strings are expected"),
         ({"LogConfig": "json-file"}, "invalid LogConfig: an object is expected"),
         ({"LogConfig": {"Config": []}}, "invalid Config: an object is expected"),
-        ({"LogConfig": {"Type": "syslog"}}, "no log driver named 'syslog'"),
+        ({"StorageOpt": {"size": "1g"}}, "--storage-opt is supported only for overlay over xfs"),
+        ({"MemorySwappiness": 101}, "Invalid value: 101, valid memory swappiness range is 0-100"),
+        ({"CpuRealtimeRuntime": 1}, "does not support CPU real-time scheduler"),
+        ({"Isolation": "hyperv"}, "invalid isolation 'hyperv'"),
+        ({"IOMaximumIOps": 5}, "Invalid QoS settings"),
         ({"Runtime": "kata"}, "unknown or invalid runtime name: kata"),
         ({"OomScoreAdj": 1001}, "Invalid value 1001, range for oom score adj is [-1000, 1000]"),
         ({"OomScoreAdj": -1001}, "Invalid value -1001"),
@@ -128,8 +133,6 @@ def test_bad_host_configs(host: Any, words: str) -> None:
     ("config", "host", "words"),
     [
         ({}, {"UsernsMode": "private"}, "user namespaces"),
-        ({}, {"CgroupParent": "/x"}, "cgroup parents"),
-        ({}, {"StorageOpt": {"size": "1g"}}, "storage options"),
     ],
 )
 def test_what_cannot_be_done_yet_is_said(config: dict[str, Any], host: dict[str, Any], words: str) -> None:

@@ -13,7 +13,8 @@ if sys.platform != "linux":
 
 from atoll_agent.api.errors import AgentError
 from atoll_agent.engine.create import command_of, fill_host_config, merge_config
-from atoll_agent.engine.plan import parse_size, plan_log, plan_rlimits
+from atoll_agent.engine.log_drivers import parse_size, plan_log
+from atoll_agent.engine.plan import plan_rlimits
 from atoll_agent.engine.signals import parse_signal
 from atoll_agent.images.store import Image
 

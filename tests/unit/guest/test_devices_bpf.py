@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 if sys.platform != "linux":
     pytest.skip("the kernel's BPF", allow_module_level=True)
 
-from atoll_agent.engine.plan import plan_device_rules
+from atoll_agent.engine.devices import plan_device_rules
 from atoll_agent.linux.devices_bpf import ACCESS, TYPES, DeviceRule, build_program
 
 LOAD, MOVE, MOVE_REGISTER, AND, SHIFT, NOT_EQUAL, EXIT = 0x61, 0xB4, 0xBC, 0x54, 0x74, 0x55, 0x95

@@ -12,18 +12,18 @@ if sys.platform != "linux":
     pytest.skip("containers are planned on Linux", allow_module_level=True)
 
 from atoll_agent.api.errors import AgentError
-from atoll_agent.cgroups.hierarchy import Hierarchy
+from atoll_agent.cgroups.hierarchy import Hierarchy, parts_of
 from atoll_agent.engine.confinement import ALL, MASKED_PATHS, READ_ONLY_PATHS, FilterCache
+from atoll_agent.engine.devices import check_requests, parse_rule, plan_device_rules, plan_devices
 from atoll_agent.engine.execs import plan_exec_environment
+from atoll_agent.engine.log_drivers import plan_log
 from atoll_agent.engine.plan import (
     plan_container,
-    plan_device_rules,
-    plan_devices,
     plan_environment,
-    plan_log,
     plan_namespaces,
 )
 from atoll_agent.engine.records import Container
+from atoll_agent.engine.settings import warn_of
 from atoll_agent.engine.standard_mounts import plan_file
 from atoll_agent.runtime.spec import ContainerSpec
 
@@ -193,7 +193,7 @@ def test_a_device_of_the_machine() -> None:
     assert rules is not None
     assert rules[-1] == {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "r"}
     assert plan_devices(host)[-1] == {
-        "path": "/dev/nil", "type": "c", "major": 1, "minor": 3, "mode": 0o660, "uid": 0, "gid": 0,
+        "path": "/dev/nil", "type": "c", "major": 1, "minor": 3, "mode": 0o666, "uid": 0, "gid": 0,
     }  # fmt: skip
     assert plan_devices({"Devices": [{"PathOnHost": "/dev/null"}]})[-1]["path"] == "/dev/null"
 
@@ -237,4 +237,59 @@ def test_log() -> None:
     options = {"LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}}
     assert plan_log(options, Path("/c")) == {"path": "/c/output.log", "max_size": 10 << 20, "max_file": 3}
     assert plan_log({"LogConfig": {"Type": "none"}}, Path("/c"))["path"] == ""
-    assert plan_log({"LogConfig": {"Config": {"max-file": "-5"}}}, Path("/c"))["max_file"] == 1
+    local = plan_log({"LogConfig": {"Type": "local"}}, Path("/c"))
+    assert (local["max_size"], local["max_file"]) == (20 << 20, 5)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"Type": "syslog"}, "no log driver named 'syslog'"),
+        ({"Config": {"max-file": "-5"}}, "max-file cannot be less than 1"),
+        ({"Config": {"max-file": "3"}}, "max-file option can only be used if max-size is set"),
+        ({"Config": {"size": "3"}}, "unknown log opt 'size' for json-file log driver"),
+        ({"Type": "none", "Config": {"max-size": "3"}}, "unknown log opt 'max-size' for none log driver"),
+        ({"Config": {"mode": "fast"}}, "logging mode not supported: fast"),
+    ],
+)
+def test_bad_logs(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(AgentError, match=words):
+        plan_log({"LogConfig": config}, Path("/c"))
+
+
+def test_rules_of_devices() -> None:
+    assert [(r["type"], r["major"], r["minor"], r["access"]) for r in parse_rule("a 7:* rw")] == [
+        ("b", 7, -1, "rw"), ("c", 7, -1, "rw"),
+    ]  # fmt: skip
+    for text in ("c 1:3", "d 1:3 r", "c 1 r", "c -1:3 r", "c 1:3 rx", "c 1:3 r\n"):
+        with pytest.raises(AgentError, match="invalid device cgroup rule format"):
+            parse_rule(text)
+
+
+def test_a_directory_of_devices() -> None:
+    nodes = plan_devices({"Devices": [{"PathOnHost": "/dev/pts", "PathInContainer": "/dev/terminals"}]})
+    assert all(node["path"].startswith("/dev/terminals/") for node in nodes[6:])
+    assert any(node["path"] == "/dev/terminals/ptmx" for node in nodes)
+
+
+def test_a_privileged_container_has_the_machines_devices_once() -> None:
+    paths = [node["path"] for node in plan_devices({"Privileged": True})]
+    assert len(paths) == len(set(paths))
+    assert "/dev/zero" in paths and not any(path.startswith("/dev/pt") for path in paths)
+
+
+def test_no_driver_for_devices() -> None:
+    with pytest.raises(AgentError, match=r'could not select device driver "" with capabilities: \[\[gpu\]\]'):
+        check_requests({"DeviceRequests": [{"Count": -1, "Capabilities": [["gpu"]]}]})
+
+
+def test_settings_without_effect_are_told() -> None:
+    assert warn_of({"OomKillDisable": True, "MemorySwappiness": -1}) == [
+        "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+    ]
+
+
+@pytest.mark.parametrize("parent", ["..", "a/../b", "a\nb"])
+def test_cgroup_parents_that_lead_elsewhere(parent: str) -> None:
+    with pytest.raises(AgentError, match="invalid cgroup parent"):
+        parts_of(parent)

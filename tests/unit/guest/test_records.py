@@ -142,3 +142,20 @@ def test_an_overlay_without_a_container_goes(store: RecordStore, tmp_path: Path)
     (tmp_path / "overlay" / ("f" * 64) / "upper").mkdir(parents=True)
     assert load(tmp_path) == []
     assert list((tmp_path / "overlay").iterdir()) == []
+
+
+def test_what_was_never_finished_goes(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.directory("a" * 64).mkdir()
+    (store.overlay("a" * 64) / "upper").mkdir(parents=True)
+    assert store.load_all() == []
+    assert not store.directory("a" * 64).exists() and not store.overlay("a" * 64).exists()
+    assert not (tmp_path / "broken").exists()
+
+
+def test_one_that_lost_its_settings_is_set_aside(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.directory("a" * 64).mkdir()
+    (store.directory("a" * 64) / "state.json").write_text("{}")
+    assert store.load_all() == []
+    assert (tmp_path / "broken" / ("a" * 64) / "state.json").exists()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...api.errors import AgentError, Kind, conflict
+from ...api.errors import AgentError, Kind, conflict, invalid
 from ...api.types import Attachable, LogQuery
 from ...network.networks import Networks
 from ..containers import Containers
+from ..filters import is_older, matches_labels
 from ..inspect import container_details, container_row, matches_container
 from ..lifecycle import Lifecycle
+from ..links import link_names
 from ..logs import read_log
+from ..networking import Networking
 from ..processes import describe_process
 from ..records import Container
 from ..signals import parse_signal
@@ -30,10 +34,15 @@ class ContainerNoun:
     """Containers by name."""
 
     def __init__(
-        self, containers: Containers, lifecycle: Lifecycle, supervision: Supervision, networks: Networks
+        self,
+        containers: Containers,
+        lifecycle: Lifecycle,
+        supervision: Supervision,
+        networks: Networks,
+        networking: Networking,
     ) -> None:
         self._containers, self._lifecycle = containers, lifecycle
-        self._supervision, self._networks = supervision, networks
+        self._supervision, self._networks, self._networking = supervision, networks, networking
 
     def create(self, body: Json, name: str, platform: str) -> Json:
         """Make one; `{"Id", "Warnings"}`."""
@@ -49,6 +58,9 @@ class ContainerNoun:
             if (everything or container.running) and matches_container(container, filters)
         ]
         rows = [container_row(container, self._networks) for container in chosen[: limit if limit > 0 else None]]
+        linking = [container for container in self._containers.all() if container.host_config.get("Links")]
+        for row, container in zip(rows, chosen, strict=False) if linking else ():
+            row["Names"] += link_names(container, linking)
         if size:
             for row in rows:
                 row |= self._sizes(self._containers.get(row["Id"]))
@@ -118,6 +130,11 @@ class ContainerNoun:
         """Remove one."""
         self._lifecycle.remove(self._containers.get(name), force=force, volumes=volumes)
 
+    def unlink(self, name: str) -> None:
+        """Remove a link, `container/alias`."""
+        container, _, alias = name.strip("/").rpartition("/")
+        self._networking.unlink(self._containers.get(container), alias)
+
     def rename(self, name: str, new_name: str) -> None:
         """Give one another name."""
         self._containers.rename(self._containers.get(name), new_name)
@@ -163,25 +180,31 @@ class ContainerNoun:
         }
 
     def _pids(self, container: Container) -> list[int]:
-        parent = self._containers.hierarchy.parent
-        if parent is None:
+        directory = self._containers.cgroup_of(container)
+        if directory is None:
             return [container.state.pid]
-        return [int(pid) for pid in (parent / container.id / "cgroup.procs").read_text().split()]
+        return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
 
     def prune(self, filters: dict[str, list[str]]) -> Json:
         """Remove all that do not run."""
-        removed = []
+        unknown = set(filters) - {"until", "label", "label!"}
+        if unknown:
+            raise invalid(f"invalid filter '{min(unknown)}'")
+        removed, freed = [], 0
         for container in self._containers.all():
-            if container.running or not matches_container(
-                container, {k: v for k, v in filters.items() if k == "label"}
-            ):
+            if container.running or not matches_labels(container.config.get("Labels") or {}, filters):
                 continue
+            if "until" in filters and not is_older(container.created_ns, filters["until"], time.time_ns()):
+                continue
+            size = tree_size(self._containers.store.overlay(container.id) / "upper")
             try:
                 self._containers.remove(container, volumes=False)
-                removed.append(container.id)
             except AgentError:
-                continue
-        return {"ContainersDeleted": removed, "SpaceReclaimed": 0}
+                continue  # it was started meanwhile
+            removed.append(container.id)
+            freed += size
+        self._containers.prune_told(freed)
+        return {"ContainersDeleted": removed or None, "SpaceReclaimed": freed}
 
 
 def tree_size(root: Path) -> int:

@@ -36,7 +36,8 @@ class ExecNoun:
         """
         found = self._execs.get(exec_id)
         self._execs.check_startable(found)
-        return Attachable(found.id, found.terminal, bool(found.config.get("AttachStdin")))
+        keys = str(found.config.get("DetachKeys") or "")
+        return Attachable(found.id, found.terminal, bool(found.config.get("AttachStdin")), keys)
 
     def start(self, exec_id: str) -> None:
         """Start one."""
@@ -71,6 +72,7 @@ class StreamNoun:
         stderr: bool,
         keys: str,
         head: bytes,
+        framed: bool,
     ) -> None:
         """Hand one over; the caller closes its copy."""
         self._supervision.attach(
@@ -79,8 +81,8 @@ class StreamNoun:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            framed=not target.terminal,
-            detach_keys=list(parse_detach_keys(keys)) if target.terminal and stdin else [],
+            framed=framed,
+            detach_keys=list(parse_detach_keys(keys or target.detach_keys)) if target.terminal and stdin else [],
             head=head.decode("latin-1"),
         )
 

@@ -74,9 +74,9 @@ class NetworkNoun:
             "Created": format_time(network.created_ns),
             "Scope": "local",
             "Driver": network.driver,
-            "EnableIPv4": network.driver == BRIDGE,
+            "EnableIPv4": network.driver == BRIDGE and network.ipv4,
             "EnableIPv6": network.ipv6,
-            "IPAM": {"Driver": "default", "Options": None if network.predefined else {}, "Config": pools},
+            "IPAM": {"Driver": "default", "Options": network.ipam_options, "Config": pools},
             "Internal": network.internal,
             "Attachable": network.attachable,
             "Ingress": False,
@@ -110,7 +110,7 @@ class NetworkNoun:
     def disconnect(self, name: str, body: Json) -> None:
         """Take a container off one."""
         container = self._containers.get(_container_of(body))
-        self._networking.disconnect(container, self._networks.get(name), force=bool(body.get("Force")))
+        self._networking.disconnect(container, self._networks.get(name))
 
     def prune(self, filters: Filters) -> Json:
         """Remove those that no container is on."""
