@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -25,10 +26,12 @@ from .engine.nouns.execs import ExecNoun, StreamNoun
 from .engine.nouns.files import FileNoun
 from .engine.nouns.images import ImageNoun
 from .engine.nouns.networks import NetworkNoun
-from .engine.nouns.system import SystemNoun, VolumeNoun
+from .engine.nouns.system import SystemNoun
+from .engine.nouns.volumes import VolumeNoun
 from .engine.records import RecordStore
 from .engine.supervision import Supervision
 from .engine.system import Identity
+from .engine.volumes import Volumes
 from .images.store import ImageStore
 from .network.bridge import BridgeDriver
 from .network.networks import Networks
@@ -39,11 +42,13 @@ from .server.absent_routes import AbsentRoutes
 from .server.container_routes import ContainerRoutes
 from .server.exec_routes import ExecRoutes
 from .server.file_routes import FileRoutes
-from .server.image_routes import ImageRoutes, VolumeRoutes
+from .server.image_routes import ImageRoutes
 from .server.listen import Server
 from .server.network_routes import NetworkRoutes
 from .server.router import Router
 from .server.system_routes import SERVER_HEADERS, SystemRoutes
+from .server.volume_routes import VolumeRoutes
+from .volumes.mounting import Mounting
 from .volumes.store import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -56,7 +61,9 @@ class Settings:
     Attributes:
         data_root: what must outlive a boot.
         run_directory: what need not; holds the supervisor's socket.
-        sockets: unix sockets on which the API answers.
+        socket_path: the unix socket on which the API answers.
+        listeners: listening sockets, made by the supervisor and the same for every agent: a container may have bound
+            the socket's file, and clients wait out a restart instead of failing.
         machine: the machine's name; "" for the native driver.
         accelerator: what runs the machine.
         boot: tells this life of the supervisor from another.
@@ -69,7 +76,8 @@ class Settings:
 
     data_root: Path
     run_directory: Path
-    sockets: tuple[Path, ...]
+    socket_path: Path
+    listeners: tuple[socket.socket, ...]
     machine: str = ""
     accelerator: str = ""
     boot: str = ""
@@ -78,6 +86,11 @@ class Settings:
     make_publisher: Callable[[], Publisher] = Proxy
     load_network: Callable[[], None] = lambda: None
     serve_channel: Callable[[Server, Publisher], None] | None = None
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors that each agent gets from the supervisor."""
+        return tuple(listener.fileno() for listener in self.listeners)
 
     @property
     def supervisor_socket(self) -> str:
@@ -90,9 +103,10 @@ INIT_PROGRAMS = ("/usr/bin/tini-static", "/usr/bin/tini", "/usr/bin/docker-init"
 
 def run_agent(settings: Settings) -> None:
     """Serve until SIGTERM or until the supervisor is gone."""
-    settings.data_root.mkdir(parents=True, exist_ok=True, mode=0o710)
-    images, volumes = ImageStore(settings.data_root), VolumeStore(settings.data_root)
-    hierarchy, events = find_hierarchy(), Events()
+    settings.data_root.mkdir(parents=True, exist_ok=True)
+    settings.data_root.chmod(0o710)  # set-user-id programs of layers are not for the machine's users (CVE-2021-41091)
+    images, hierarchy, events = ImageStore(settings.data_root), find_hierarchy(), Events()
+    volumes = Volumes(VolumeStore(settings.data_root), images, events, Mounting(), socket=str(settings.socket_path))
     supervision = Supervision(settings.supervisor_socket)
     driver = BridgeDriver(settings.bridge, settings.load_network)
     networks = Networks(NetworkStore(settings.data_root), driver, settings.bridge)
@@ -126,13 +140,13 @@ def run_agent(settings: Settings) -> None:
         ExecRoutes(ExecNoun(execs, containers, supervision), streams),
         FileRoutes(FileNoun(containers, lifecycle, events, settings.run_directory / "view")),
         ImageRoutes(ImageNoun(images, containers, events)),
-        VolumeRoutes(VolumeNoun(volumes, containers)),
+        VolumeRoutes(VolumeNoun(volumes)),
         NetworkRoutes(NetworkNoun(networks, networking, containers, events)),
         AbsentRoutes(),
     )
     server = Server(Router((route for table in tables for route in table.routes()), SERVER_HEADERS))
-    for path in settings.sockets:
-        server.listen_unix(path)
+    for listener in settings.listeners:
+        server.serve_listener(listener)
     if settings.serve_channel:
         settings.serve_channel(server, publisher)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())

@@ -12,6 +12,7 @@ from pathlib import Path
 from .agent import Settings, main
 from .linux import mounts, processes
 from .runtime.service import Service
+from .server.listen import listen_unix
 
 SEALED = "ATOLL_SEALED_INTERPRETER"
 
@@ -31,17 +32,20 @@ def run_native(data_root: Path, socket_path: Path, bridge: str) -> int:
     run_directory = data_root / "run"
     shutil.rmtree(run_directory, ignore_errors=True)
     run_directory.mkdir(parents=True, mode=0o700)
-    with contextlib.suppress(FileNotFoundError):
-        socket_path.unlink()
     settings = Settings(
-        data_root=data_root, run_directory=run_directory, sockets=(socket_path,), boot=str(uuid.uuid4()), bridge=bridge
+        data_root=data_root,
+        run_directory=run_directory,
+        socket_path=socket_path,
+        listeners=(listen_unix(socket_path),),
+        boot=str(uuid.uuid4()),
+        bridge=bridge,
     )
 
     def at_end() -> None:
         with contextlib.suppress(FileNotFoundError):
             socket_path.unlink()
 
-    Service(settings.supervisor_socket, lambda: main(settings), at_end).run()
+    Service(settings.supervisor_socket, lambda: main(settings), at_end, settings.inherited).run()
     return 0
 
 

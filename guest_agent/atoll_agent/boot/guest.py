@@ -22,13 +22,15 @@ from ..linux import links, mounts
 from ..linux.netlink import Netlink
 from ..network.publish import HostPorts, Publisher
 from ..runtime.service import Service
-from ..server.listen import Server
+from ..server.listen import Server, listen_unix
 from .disks import find_disk, mount_data, release
 from .modules import MACHINE, NETWORK, STORAGE, Modules
 
 SEED_FILE = Path("/run/atoll/seed.json")
 DATA_ROOT = Path("/var/lib/atoll")
 RUN_DIRECTORY = Path("/run/atoll/engine")
+SOCKET = Path("/run/docker.sock")
+"""Where containers that are to have the engine look for it, too: /var/run is /run."""
 SSH_DIRECTORY = Path("/run/atoll/ssh")
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 REBOOT_POWER_OFF = 0x4321FEDC
@@ -85,6 +87,8 @@ def mount_kernel_file_systems() -> None:
     Path("/dev/mqueue").mkdir(exist_ok=True)
     mounts.mount("mqueue", "/dev/mqueue", "mqueue", safe | MS_NOEXEC)
     mounts.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", safe | MS_NOEXEC, "nsdelegate")
+    # As every distribution has it: only then can a container share its mounts with the machine and with others.
+    mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SHARED)
     for target, source in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1")):
         with contextlib.suppress(FileExistsError):
             Path("/dev", target).symlink_to(source)
@@ -121,7 +125,8 @@ def run(seed: Seed) -> None:
     settings = Settings(
         data_root=DATA_ROOT,
         run_directory=RUN_DIRECTORY,
-        sockets=(Path("/run/docker.sock"),),
+        socket_path=SOCKET,
+        listeners=(listen_unix(SOCKET),),
         machine=seed.machine,
         accelerator=seed.accelerator,
         boot=str(uuid.uuid4()),
@@ -130,7 +135,7 @@ def run(seed: Seed) -> None:
         load_network=lambda: Modules().load(NETWORK),
         serve_channel=_serve_channel,
     )
-    Service(settings.supervisor_socket, lambda: main(settings), _at_end).run()
+    Service(settings.supervisor_socket, lambda: main(settings), _at_end, settings.inherited).run()
 
 
 def _serve_channel(server: Server, ports: Publisher) -> None:

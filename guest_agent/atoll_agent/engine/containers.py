@@ -14,7 +14,7 @@ from ..cgroups.hierarchy import Hierarchy, parts_of
 from ..cgroups.limits import plan_limits
 from ..images.store import NATIVE_ARCHITECTURE, ImageStore
 from ..network.networks import Networks
-from ..volumes.store import VolumeStore
+from ..runtime.spec import MountSpec
 from . import confinement
 from .create import check_request, fill_host_config, merge_config
 from .devices import check_requests, parse_rule
@@ -22,13 +22,14 @@ from .endpoints import plan_endpoints
 from .events import Events
 from .links import parse_link
 from .log_drivers import plan_log
-from .mounts import plan_points
+from .mounts import plan_asked, plan_points
 from .names import check_name, generate_name
 from .plan import parse_security, plan_rlimits
 from .ports import plan_bindings
 from .records import REMOVING, RESTARTING, Container, RecordStore
 from .settings import warn_of
 from .sharing import donor_of, resolve_modes
+from .volumes import Volumes
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Containers:
         self,
         store: RecordStore,
         images: ImageStore,
-        volumes: VolumeStore,
+        volumes: Volumes,
         networks: Networks,
         hierarchy: Hierarchy,
         events: Events,
@@ -60,6 +61,7 @@ class Containers:
         for container in store.load_all():
             self._by_id[container.id] = container
             self._by_name[container.name] = container.id
+            volumes.hold(container)
         images.held = lambda: {directory for container in self.all() for directory in container.layers}
 
     # -- finding -----------------------------------------------------------------------------
@@ -133,10 +135,13 @@ class Containers:
         try:
             if self.images.find(image.id) is None:  # from now on its layers stay, but they may have gone just before
                 raise not_found(f"No such image: {image_name}")
-            container.mounts = plan_points(merged, host, self.volumes, lambda other: self.get(other).mounts)
+            maker = self.volumes.maker(container_id)
+            container.mounts = plan_points(merged, host, maker, lambda other: self.get(other).mounts)
+            self.volumes.fill(container)
             self.store.create(container)
         except BaseException:
             self._unregister(container)
+            self.volumes.release(container, anonymous=True)
             self.store.remove(container.id)
             raise
         self._events.publish("container", "create", container.id, attributes_of(container))
@@ -230,18 +235,10 @@ class Containers:
             container.removed = True
         if self.images.find(container.image_id) is None:
             self.images.release(container.layers)
-        if volumes:
-            self._remove_anonymous(container)
+        self.volumes.release(container, anonymous=volumes)
         with container.changed:
             container.changed.notify_all()
         self._events.publish("container", "destroy", container.id, attributes_of(container))
-
-    def _remove_anonymous(self, container: Container) -> None:
-        used = {point.get("Name") for other in self.all() for point in other.mounts}
-        for point in container.mounts:
-            name = str(point.get("Name") or "")
-            if len(name) == 64 and name not in used:
-                self.volumes.remove(name, [], force=True)
 
     def publish(self, action: str, container: Container, attributes: dict[str, str]) -> None:
         """Tell that something happened to a container."""
@@ -257,11 +254,24 @@ class Containers:
 
     def images_in_use(self) -> dict[str, str]:
         """Image id to the short id of a container made from it."""
-        return {container.image_id: container.id[:12] for container in self.all()}
+        used: dict[str, str] = {}
+        for container in self.all():
+            mounted = [point["Spec"]["Source"] for point in container.mounts if point["Type"] == "image"]
+            used |= dict.fromkeys([container.image_id, *mounted], container.id[:12])
+        return used
 
-    def volume_users(self, name: str) -> list[str]:
-        """Ids of the containers that mount a volume."""
-        return [c.id for c in self.all() if any(point.get("Name") == name for point in c.mounts)]
+    def plan_mounts(self, container: Container) -> list[MountSpec]:
+        """What its user asked to be mounted.
+
+        Raises:
+            AgentError: an image is not there any more.
+        """
+        points = [
+            point | {"Source": self.volumes.source_of(point)} if point["Type"] == "bind" else point
+            for point in container.mounts
+        ]
+        tmpfs = container.host_config.get("Tmpfs") or {}
+        return plan_asked(points, tmpfs, lambda image: self.images.layer_directories(self.images.get(image)))
 
 
 def attributes_of(container: Container) -> dict[str, str]:

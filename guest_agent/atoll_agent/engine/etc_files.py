@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.spec import MountSpec
+from .standard_mounts import plan_file
 
 _LOOPBACK = (
     "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n"
@@ -90,13 +91,6 @@ def write_etc_files(
 def plan_etc_mounts(directory: Path) -> list[MountSpec]:
     """The mounts of the files in a container's directory."""
     return [
-        {
-            "kind": "bind",
-            "source": str(directory / name),
-            "target": f"/etc/{name}",
-            "flags": [],
-            "options": [],
-            "propagation": "",
-        }
+        plan_file(str(directory / name), f"/etc/{name}", read_only=False)
         for name in ("hostname", "hosts", "resolv.conf")
     ]

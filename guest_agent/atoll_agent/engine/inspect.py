@@ -16,6 +16,7 @@ from ..runtime.log_file import format_time
 from .create import command_of
 from .execs import Exec
 from .links import describe_links
+from .mount_points import shown
 from .ports import describe_ports, describe_rows
 from .records import EXITED, RESTARTING, RUNNING, Container, Health, RecordStore
 
@@ -57,7 +58,7 @@ def container_details(container: Container, store: RecordStore, networks: Networ
                 "MergedDir": "",
             },
         },
-        "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
+        "Mounts": [shown(point) for point in container.mounts],
         "Config": {**container.config, "Image": container.image},
         "NetworkSettings": network_settings(container, networks),
     }
@@ -155,7 +156,7 @@ def container_row(container: Container, networks: Networks) -> dict[str, Any]:
         "Status": describe_status(container),
         "HostConfig": {"NetworkMode": container.host_config["NetworkMode"]},
         "NetworkSettings": {"Networks": network_settings(container, networks)["Networks"]},
-        "Mounts": [point for point in container.mounts if point["Type"] != "tmpfs"],
+        "Mounts": [shown(point) for point in container.mounts],
     }
 
 

@@ -79,6 +79,7 @@ class Lifecycle:
                 self._recover_lost(container)
             elif container.auto_remove and container.state.status == EXITED:
                 self._remove_quietly(container)
+        self._containers.volumes.recover(self._containers.all())
         self._networking.networks.refresh()
         for message in known["ended"]:
             self.on_end(message)
@@ -144,6 +145,7 @@ class Lifecycle:
         with container.lock:
             attachments: list[Attachment] = []
             ports: list[Port] = []
+            self._containers.volumes.mount(container)
             try:
                 attachments = self._networking.attach(container)
                 ports = self._networking.publish(container, attachments)
@@ -151,6 +153,7 @@ class Lifecycle:
             except BaseException as error:
                 self._networking.withdraw(ports)
                 self._networking.release(attachments)
+                self._containers.volumes.tell_unmounted(container, self._containers.volumes.unmount(container))
                 raise self._failed_to_start(container, error) from error
 
     def _start(self, container: Container, attachments: list[Attachment], ports: list[Port]) -> None:
@@ -167,6 +170,7 @@ class Lifecycle:
             resolver=self._networking.resolves(attachments),
             filters=self._filters,
             etc_files=self._networking.write_files(container, attachments),
+            asked=self._containers.plan_mounts(container),
             init=self._init_program if container.host_config.get("Init") else "",
             variables=plan_variables(self._networking.linked(container), container.name),
         )
@@ -231,6 +235,7 @@ class Lifecycle:
             state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
             state.paused = False
             self._networking.ended(container)
+            unmounted = self._containers.volumes.unmount(container)
             again = self._plan_restart(container)
             recorded = container.auto_remove or self._record(container)
         if recorded:  # otherwise the supervisor keeps it for the next agent
@@ -240,6 +245,7 @@ class Lifecycle:
             self._events.publish("container", "oom", container.id, attributes_of(container))
         attributes = attributes_of(container) | {"exitCode": str(state.exit_code)}
         self._events.publish("container", "die", container.id, attributes)
+        self._containers.volumes.tell_unmounted(container, unmounted)
         if again:
             self._restart_later(container, container.restart_delay_s)
         elif container.auto_remove and not container.restarts_by_hand:

@@ -21,9 +21,9 @@ from .confinement import FilterCache
 from .create import DEFAULT_PATH, command_of
 from .devices import plan_device_rules, plan_devices
 from .log_drivers import plan_log
-from .mounts import plan_asked, plan_standard
 from .records import Container
 from .signals import DEFAULT_STOP_SIGNAL, parse_signal
+from .standard_mounts import plan_file, plan_standard, without_taken
 
 NAMESPACES = ["mnt", "pid", "net", "ipc", "uts", "cgroup"]
 SHARED = "container:"
@@ -181,6 +181,7 @@ def plan_container(
     resolver: bool,
     filters: FilterCache,
     etc_files: list[MountSpec],
+    asked: list[MountSpec],
     init: str,
     variables: list[str],
 ) -> ContainerSpec:
@@ -194,6 +195,7 @@ def plan_container(
         interfaces: on bridges.
         resolver: whether it finds others by name.
         etc_files: /etc/hosts and its neighbours.
+        asked: the mounts its user asked for.
         init: path of the init program to put in front, "" for none.
         variables: of links, for its environment.
     """
@@ -209,9 +211,9 @@ def plan_container(
     mounts = plan_standard(host, hierarchy.parent is not None, not is_shared(str(host.get("IpcMode") or "")))
     if init:
         process["args"] = ["/sbin/docker-init", "--", *process["args"]]
-        mounts.append(_bind_file(init, "/sbin/docker-init"))
-    asked = plan_asked(container.mounts, host.get("Tmpfs") or {})
-    taken = {mount["target"] for mount in asked}
+        mounts.append(plan_file(init, "/sbin/docker-init", read_only=True))
+    if host.get("ReadonlyRootfs"):
+        etc_files = [{**mount, "flags": ["ro"]} for mount in etc_files]
     return {
         "id": container.id,
         "hostname": config.get("Hostname") or container.id[:12],
@@ -225,9 +227,7 @@ def plan_container(
         "read_only": bool(host.get("ReadonlyRootfs")),
         "namespaces": namespaces,
         "joins": plan_joins(host),
-        "mounts": [m for m in mounts if m["target"] not in taken]
-        + [m for m in etc_files if m["target"] not in taken]
-        + asked,
+        "mounts": without_taken(mounts + etc_files, asked) + asked,
         "devices": plan_devices(host),
         "masked": confinement.MASKED_PATHS if masked is None else masked,
         "read_only_paths": confinement.READ_ONLY_PATHS if read_only is None else read_only,
@@ -238,7 +238,3 @@ def plan_container(
         "log": plan_log(host, directory),
         "process": process,
     }
-
-
-def _bind_file(source: str, target: str) -> MountSpec:
-    return {"kind": "bind", "source": source, "target": target, "flags": ["ro"], "options": [], "propagation": ""}

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api.errors import invalid
 from ..network.networks import Networks
-from ..volumes.store import VolumeStore
+from ..volumes.store import Volume, VolumeStore
 from .containers import Containers
 from .inspect import container_row, image_row
 from .records import Container
@@ -89,7 +89,7 @@ def describe_usage(containers: Containers, networks: Networks, volumes: VolumeSt
             for container in containers.all()
         ]
     if "volume" in wanted:
-        usage["Volumes"] = [_volume(row, containers) for row in volumes.list_volumes()]
+        usage["Volumes"] = [_volume(volume, volumes) for volume in volumes.all()]
     if "build-cache" in wanted:
         usage["BuildCache"] = []
     return usage
@@ -104,6 +104,7 @@ def _images(containers: Containers) -> list[Json]:
     ]
 
 
-def _volume(row: Json, containers: Containers) -> Json:
-    usage = {"RefCount": len(containers.volume_users(row["Name"])), "Size": tree_size(Path(row["Mountpoint"]))}
-    return row | {"UsageData": usage}
+def _volume(volume: Volume, volumes: VolumeStore) -> Json:
+    """One whose directory is not its own, such as a share, has no size here."""
+    size = -1 if volume.options else tree_size(volume.path)
+    return volume.describe() | {"UsageData": {"RefCount": len(volumes.holders(volume.name)), "Size": size}}

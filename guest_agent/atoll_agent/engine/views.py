@@ -17,7 +17,6 @@ from ..runtime.spec import MountSpec
 from ..runtime.view import View, ViewPlan, open_view
 from .containers import Containers
 from .etc_files import plan_etc_mounts
-from .mounts import plan_asked
 from .records import Container
 
 ATTEMPTS = 3
@@ -117,7 +116,7 @@ class Views:
         )
 
     def _mounts(self, container: Container) -> list[MountSpec]:
-        asked = [mount for mount in plan_asked(container.mounts, {}) if mount["kind"] == "bind"]
+        asked = [mount for mount in self._containers.plan_mounts(container) if mount["kind"] == "bind"]
         taken = {mount["target"] for mount in asked}
         etc = plan_etc_mounts(self._containers.store.directory(container.id))
         own = [mount for mount in etc if mount["target"] not in taken and os.path.exists(mount["source"])]

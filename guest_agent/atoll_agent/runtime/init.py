@@ -134,14 +134,33 @@ def _build_world(spec: ContainerSpec, stage: Stage) -> int:
         if spec["domainname"]:
             _set_domain_name(spec["domainname"])
     stage.name = "mount root"
-    root = rootfs.mount_root(spec)
-    for plan in spec["mounts"]:
+    root = rootfs.make_root(spec)
+    sources = _open_sources(spec, stage)
+    stage.name = "mount root"
+    rootfs.attach_root(root, spec["mount_point"])
+    for plan, source in zip(spec["mounts"], sources, strict=True):
         stage.name = f"mount {plan['target']}"
-        rootfs.make_mount(root, plan)
+        rootfs.make_mount(root, plan, source)
     stage.name = "devices"
     if not any(m["kind"] == "bind" and m["target"] == "/dev" for m in spec["mounts"]):
         rootfs.make_devices(root, spec["devices"])
     return root
+
+
+def _open_sources(spec: ContainerSpec, stage: Stage) -> list[int]:
+    """What comes from outside, as detached mounts (-1 for new file systems); then nothing does any more."""
+    sources = [-1] * len(spec["mounts"])
+    for index, plan in enumerate(spec["mounts"]):
+        if plan["kind"] == "bind":
+            stage.name = f"mount {plan['target']}"
+            sources[index] = rootfs.open_bind(plan)
+    stage.name = "mount propagation"
+    mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
+    for index, plan in enumerate(spec["mounts"]):
+        if plan["kind"] == "image":
+            stage.name = f"mount {plan['target']}"
+            sources[index] = rootfs.open_image(plan, spec["mount_point"])
+    return sources
 
 
 def _set_domain_name(name: str) -> None:

@@ -203,7 +203,8 @@ def _clone(
     process: ProcessSpec, flags: int, cgroup: int, become: Callable[[tuple[int, int, int], socket.socket], None]
 ) -> Launched:
     theirs, outputs, stdin = _make_pipes(process)
-    ours_status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Several processes may report on it at once, so each report must stay whole.
+    ours_status, their_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid = processes.clone(flags, cgroup=cgroup)
         if pid == 0:

@@ -12,6 +12,7 @@ import stat
 
 from ..linux import mounts
 from ..linux.paths import filesystem_type, make_directories, make_mount_point, open_in_root
+from .layers import mount_layers, mount_overlay
 from .spec import ContainerSpec, DeviceNode, MountSpec
 
 PROC_SUPER_MAGIC = 0x9FA0
@@ -38,51 +39,89 @@ LINKS = (
 )
 
 
-def mount_root(spec: ContainerSpec) -> int:
-    """Mount the overlay on the engine's mount point in this namespace; returns the root's descriptor."""
-    propagations = {mount["propagation"] for mount in spec["mounts"]}
-    if propagations & {"shared", "rshared", "slave", "rslave"}:
-        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_SLAVE)
-    else:
-        mounts.set_propagation("/", mounts.MS_REC | mounts.MS_PRIVATE)
-    root = mount_overlay(spec["layers"], spec["upper"], spec["work"], volatile=spec["volatile"])
-    target = os.open(spec["mount_point"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def open_bind(plan: MountSpec) -> int:
+    """A bind's source as a detached mount, with the propagation that was asked for.
+
+    To be called before the namespace is cut off: the clone of a shared mount keeps its peers, and they are what
+    `shared` and `slave` mean.
+    """
+    source = os.open(plan["source"], os.O_PATH | os.O_CLOEXEC)
+    try:
+        if plan["subpath"]:
+            whole, source = source, open_in_root(source, plan["subpath"])
+            os.close(whole)
+        clone = mounts.open_tree(source, recursive="rec" in plan["flags"])
+    finally:
+        os.close(source)
+    kind = plan["propagation"]
+    mounts.set_attributes(
+        clone,
+        propagation=PROPAGATION.get(kind.removeprefix("r"), mounts.MS_PRIVATE),
+        recursive=kind.startswith("r") or not kind,
+    )
+    return clone
+
+
+def open_image(plan: MountSpec, stage: str) -> int:
+    """An image's tree, or a part of it, as a detached mount.
+
+    Arguments:
+        stage: an empty directory; only what is attached can be cloned in part before Linux 6.15.
+    """
+    whole = mount_layers(plan["options"])
+    if not plan["subpath"]:
+        return whole
+    place = os.open(stage, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        mounts.attach(whole, place)
+        try:
+            part = open_in_root(whole, plan["subpath"])
+            try:
+                return mounts.open_tree(part)
+            finally:
+                os.close(part)
+        finally:
+            mounts.unmount(stage, mounts.MNT_DETACH)
+    finally:
+        os.close(place)
+        os.close(whole)
+
+
+def make_root(spec: ContainerSpec) -> int:
+    """The container's overlay as a detached mount; made first, it is the first a container sees in its mount table."""
+    options: list[tuple[str, str | None]] = [("upperdir", spec["upper"]), ("workdir", spec["work"])]
+    return mount_overlay(spec["layers"], options + ([("volatile", None)] if spec["volatile"] else []))
+
+
+def attach_root(root: int, mount_point: str) -> None:
+    """Mount the root on the engine's mount point in this namespace."""
+    target = os.open(mount_point, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mounts.attach(root, target)
     os.close(target)
-    return root
 
 
-def mount_overlay(layers: list[str], upper: str, work: str, *, volatile: bool = False) -> int:
-    """A detached mount of layers (topmost first) below a writable directory."""
-    tail: list[tuple[str, str | None]] = [("upperdir", upper), ("workdir", work)]
-    tail += [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")]
-    if volatile:
-        tail.append(("volatile", None))
-    tail.append(("source", "overlay"))
-    try:
-        return mounts.fs_mount("overlay", [("lowerdir+", layer) for layer in layers] + tail)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    # Before Linux 6.8 the layers are one string, in which a colon must be escaped and which one page limits.
-    joined = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:") for layer in layers)
-    return mounts.fs_mount("overlay", [("lowerdir", joined), *tail])
+def make_mount(root: int, plan: MountSpec, source: int) -> None:
+    """Carry out one planned mount.
 
-
-def make_mount(root: int, plan: MountSpec) -> None:
-    """Carry out one planned mount."""
-    if plan["kind"] == "bind":
-        _bind(root, plan)
-        return
-    options = [_split(option) for option in plan["options"]]
+    Arguments:
+        source: what is mounted, of `open_bind` or `open_image`, which is closed; -1 for a new file system.
+    """
     attributes = 0
     for flag in plan["flags"]:
         attributes |= ATTRIBUTES.get(flag, 0)
-    made = mounts.fs_mount(plan["kind"], options, attributes)
+    if source < 0:
+        name = "shm" if plan["target"] == "/dev/shm" else plan["kind"]
+        options = [("source", name), *(_split(option) for option in plan["options"])]
+        source = mounts.fs_mount(plan["kind"], options, attributes)
     try:
-        _attach(root, made, plan["target"], directory=True)
+        if plan["kind"] in ("bind", "image"):
+            if attributes:
+                mounts.set_attributes(source, add=attributes)
+            if "rro" in plan["flags"]:
+                mounts.set_attributes(source, add=mounts.MOUNT_ATTR_RDONLY, recursive=True)
+        _attach(root, source, plan)
     finally:
-        os.close(made)
+        os.close(source)
 
 
 def _split(option: str) -> tuple[str, str | None]:
@@ -90,45 +129,37 @@ def _split(option: str) -> tuple[str, str | None]:
     return key, value if equals else None
 
 
-def _attach(root: int, mount: int, target: str, *, directory: bool) -> None:
-    place = make_mount_point(root, target, directory=directory)
+def _attach(root: int, mount: int, plan: MountSpec) -> None:
+    target = plan["target"]
+    place = make_mount_point(root, target, directory=stat.S_ISDIR(os.fstat(mount).st_mode))
     try:
+        _check_proc(mount, place, plan)
         mounts.attach(mount, place)
     finally:
         os.close(place)
 
 
+def _check_proc(mount: int, place: int, plan: MountSpec) -> None:
+    """The engine writes into /proc, so nobody else may lie over it, whatever the image's symlinks are.
+
+    The few files of it that may be replaced are bound under their own names; all of it only by another /proc.
+    """
+    target = plan["target"]
+    named = plan["kind"] == "bind" and target.startswith("/proc/")
+    if filesystem_type(place) == PROC_SUPER_MAGIC and not named:
+        raise OSError(errno.EPERM, "cannot be mounted because it is inside /proc", target)
+    if target == "/proc" and filesystem_type(mount) != PROC_SUPER_MAGIC:
+        raise OSError(errno.EPERM, "cannot be mounted because it is not of type proc", target)
+
+
 def attach_directory(root: int, mount: int, target: str) -> None:
-    """Put a mount made elsewhere at its place, and close it."""
+    """Put a directory's mount made elsewhere at its place, and close it."""
+    place = make_mount_point(root, target, directory=True)
     try:
-        _attach(root, mount, target, directory=True)
+        mounts.attach(mount, place)
     finally:
+        os.close(place)
         os.close(mount)
-
-
-def _bind(root: int, plan: MountSpec) -> None:
-    recursive = "rec" in plan["flags"]
-    source = os.open(plan["source"], os.O_PATH | os.O_CLOEXEC)
-    try:
-        directory = stat.S_ISDIR(os.fstat(source).st_mode)
-        clone = mounts.open_tree(source, recursive=recursive)
-    finally:
-        os.close(source)
-    try:
-        add = 0
-        for flag in plan["flags"]:
-            add |= ATTRIBUTES.get(flag, 0)
-        if add:
-            mounts.set_attributes(clone, add=add)
-        kind = plan["propagation"]
-        mounts.set_attributes(
-            clone,
-            propagation=PROPAGATION.get(kind.removeprefix("r"), mounts.MS_PRIVATE),
-            recursive=kind.startswith("r") or not kind,
-        )
-        _attach(root, clone, plan["target"], directory=directory)
-    finally:
-        os.close(clone)
 
 
 def make_devices(root: int, nodes: list[DeviceNode]) -> None:

@@ -14,16 +14,18 @@ class MountSpec(TypedDict):
     """One mount inside the root.
 
     Keys:
-        kind: `bind`, or a file system type (`proc`, `sysfs`, `tmpfs`, `mqueue`, `cgroup2`).
+        kind: `bind`, `image`, or a file system type (`proc`, `sysfs`, `tmpfs`, `mqueue`, `cgroup2`).
         source: host path of a bind; empty otherwise.
+        subpath: the part of a bind's source or of an image that is mounted, which never leads out of it; "" for all.
         target: absolute path in the container.
-        flags: of `ro nosuid nodev noexec strictatime rec`.
-        options: file system parameters (`size=65536k`); none for binds.
+        flags: of `ro rro nosuid nodev noexec strictatime rec`; `rro` is read-only with all that is mounted below.
+        options: file system parameters (`size=65536k`), an image's layer directories, topmost first; none for binds.
         propagation: `private`, `rprivate`, `slave` ... ; "" means private.
     """
 
     kind: str
     source: str
+    subpath: str
     target: str
     flags: list[str]
     options: list[str]

@@ -247,12 +247,18 @@ class Supervisor:
     # -- what processes report ---------------------------------------------------------------
 
     def _on_status(self, process: Process) -> None:
+        """Read all that has been said."""
+        while process.status_open and self._read_report(process):
+            pass
+
+    def _read_report(self, process: Process) -> bool:
+        """Read one report; False when there is none yet, or none any more."""
         try:
             data, ancillary, _flags, _address = process.status.recvmsg(
                 init.MAX_STATUS, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, ancillary = b"", []
         for _level, kind, payload in ancillary:
@@ -264,23 +270,24 @@ class Supervisor:
                     process.terminal = descriptors[0]
         if data:
             self._take_report(process, data)
-            return
+            return True
         process.status_open = False
         self.loop.forget(process.status.fileno())
         process.status.close()
         if process.failure is None:
             self._started(process)
         self._settle(process)
+        return False
 
     def _take_report(self, process: Process, data: bytes) -> None:
-        while data:
-            kind, data = data[:1], data[1:]
-            if kind == init.PID:
-                self._name(process, int.from_bytes(data[:4], "big"))
-                data = data[4:]
-            elif kind == init.FAILED:
+        kind, data = data[:1], data[1:]
+        if kind == init.PID:
+            self._name(process, int.from_bytes(data[:4], "big"))
+        elif kind == init.FAILED:
+            try:
                 process.failure = json.loads(data)
-                return
+            except ValueError:  # cut off: a detail of 4 KB
+                process.failure = {"stage": "start", "errno": 0, "detail": data[:200].decode("utf-8", "replace")}
 
     def _name(self, process: Process, pid: int) -> None:
         """A program that another process made has a pid, and may have ended already."""

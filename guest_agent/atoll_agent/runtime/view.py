@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from ..linux import mounts, processes
 from . import rootfs
+from .layers import mount_overlay
 from .spec import MountSpec
 
 
@@ -116,7 +117,7 @@ def _make(plan: ViewPlan) -> View:
         for mount in plan.mounts:
             # Its source is gone, or the container has put something else in its place: then it is not part of it.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                rootfs.make_mount(root, mount)
+                rootfs.make_mount(root, mount, rootfs.open_bind(mount))
         if plan.read_only:
             mounts.set_attributes(root, add=mounts.MOUNT_ATTR_RDONLY)
         mounts.pivot_into(root)
@@ -177,7 +178,7 @@ def _mount_root(plan: ViewPlan, place: int) -> int:
     and another view, or the container's start, may mount the same directories at the same time.
     """
     if plan.writable:
-        return rootfs.mount_overlay(plan.layers, plan.upper, plan.work)
+        return mount_overlay(plan.layers, [("upperdir", plan.upper), ("workdir", plan.work)])
     scratch = mounts.fs_mount("tmpfs", [("mode", "700"), ("size", "4m")])
     try:
         mounts.attach(scratch, place)
@@ -185,4 +186,5 @@ def _mount_root(plan: ViewPlan, place: int) -> int:
             os.mkdir(name, 0o755, dir_fd=scratch)
     finally:
         os.close(scratch)
-    return rootfs.mount_overlay([plan.upper, *plan.layers], f"{plan.mount_point}/upper", f"{plan.mount_point}/work")
+    upper, work = f"{plan.mount_point}/upper", f"{plan.mount_point}/work"
+    return mount_overlay([plan.upper, *plan.layers], [("upperdir", upper), ("workdir", work)])

@@ -1,11 +1,11 @@
-"""`/images` and `/volumes`."""
+"""`/images`."""
 
 from __future__ import annotations
 
 from typing import IO, cast
 
 from ..api.errors import AgentError, Kind
-from .backends import ImageBackend, VolumeBackend
+from .backends import ImageBackend
 from .http import Connection, Request
 from .router import Route
 
@@ -119,36 +119,3 @@ def _take_rest(request: Request) -> None:
     """Read what may follow behind an archive's end: padding."""
     if not request.body.finished:
         request.body.read_all(64 << 20)
-
-
-class VolumeRoutes:
-    """Handlers of volumes."""
-
-    def __init__(self, backend: VolumeBackend) -> None:
-        self._backend = backend
-
-    def routes(self) -> list[Route]:
-        """The rows of the table."""
-        return [
-            ("GET", "/volumes", self.list),
-            ("POST", "/volumes/create", self.create),
-            ("GET", "/volumes/{name}", self.inspect),
-            ("DELETE", "/volumes/{name}", self.remove),
-        ]
-
-    def list(self, request: Request, connection: Connection) -> None:
-        """GET /volumes"""
-        connection.send_json({"Volumes": self._backend.rows(), "Warnings": None})
-
-    def create(self, request: Request, connection: Connection) -> None:
-        """POST /volumes/create"""
-        connection.send_json(self._backend.create(request.json()), 201)
-
-    def inspect(self, request: Request, connection: Connection) -> None:
-        """GET /volumes/{name}"""
-        connection.send_json(self._backend.details(request.parameters["name"]))
-
-    def remove(self, request: Request, connection: Connection) -> None:
-        """DELETE /volumes/{name}"""
-        self._backend.remove(request.parameters["name"], force=request.flag("force"))
-        connection.send_empty()

@@ -15,6 +15,20 @@ from .router import Router
 log = logging.getLogger(__name__)
 STACK_BYTES = 512 * 1024
 MAX_CONNECTIONS = 1024
+BACKLOG = 128
+
+
+def listen_unix(path: Path, mode: int = 0o660) -> socket.socket:
+    """A unix socket that listens; its name appears when connections are queued, whoever accepts them later."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        beside.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(beside))
+    beside.chmod(mode)
+    listener.listen(BACKLOG)
+    beside.rename(path)
+    return listener
 
 
 class Server:
@@ -43,17 +57,9 @@ class Server:
         finally:
             self._count.release()
 
-    def listen_unix(self, path: Path, mode: int = 0o660) -> None:
-        """Listen on a unix socket, in a thread. The name appears only when connections are accepted."""
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(beside))
-        beside.chmod(mode)
-        listener.listen(128)
-        beside.rename(path)
-        threading.Thread(target=self._accept, args=(listener,), daemon=True, name=f"listen {path.name}").start()
+    def serve_listener(self, listener: socket.socket) -> None:
+        """Accept connections in a thread."""
+        threading.Thread(target=self._accept, args=(listener,), daemon=True, name="listen").start()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:

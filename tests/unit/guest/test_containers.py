@@ -18,10 +18,12 @@ from atoll_agent.cgroups.hierarchy import Hierarchy
 from atoll_agent.engine.containers import Containers
 from atoll_agent.engine.events import Events
 from atoll_agent.engine.records import RUNNING, RecordStore
+from atoll_agent.engine.volumes import Volumes
 from atoll_agent.images.store import NATIVE_ARCHITECTURE, ImageStore
 from atoll_agent.network.bridge import BridgeDriver
 from atoll_agent.network.networks import Networks
 from atoll_agent.network.records import NetworkStore
+from atoll_agent.volumes.mounting import Mounting
 from atoll_agent.volumes.store import VolumeStore
 
 FOREIGN = "arm64" if NATIVE_ARCHITECTURE == "amd64" else "amd64"
@@ -38,14 +40,9 @@ def containers(make: SimpleNamespace, tmp_path: Path) -> Containers:
 
 def open_again(root: Path, images: ImageStore | None = None) -> Containers:
     networks = Networks(NetworkStore(root), BridgeDriver("test"), "test0")
-    return Containers(
-        RecordStore(root),
-        images or ImageStore(root),
-        VolumeStore(root),
-        networks,
-        Hierarchy(None, frozenset()),
-        Events(),
-    )
+    images, events = images or ImageStore(root), Events()
+    volumes = Volumes(VolumeStore(root), images, events, Mounting())
+    return Containers(RecordStore(root), images, volumes, networks, Hierarchy(None, frozenset()), events)
 
 
 def create(containers: Containers, name: str = "", platform: str = "", image: str = "native", **host: Any) -> str:
@@ -156,7 +153,7 @@ def test_another_platform(containers: Containers) -> None:
 def test_removing(containers: Containers, tmp_path: Path) -> None:
     made = containers.get(create(containers, "web", Binds=["named:/n"], Mounts=[{"Type": "volume", "Target": "/a"}]))
     (anonymous,) = [point["Name"] for point in made.mounts if point["Destination"] == "/a"]
-    assert containers.volume_users("named") == [made.id]
+    assert containers.volumes.store.holders("named") == [made.id]
     assert containers.images_in_use() == {made.image_id: made.id[:12]}
     made.state.status = RUNNING
     with pytest.raises(AgentError, match="container is running") as caught:
@@ -164,7 +161,7 @@ def test_removing(containers: Containers, tmp_path: Path) -> None:
     assert caught.value.status == 409
     made.state.status = "exited"
     containers.remove(made, volumes=True)
-    assert [row["Name"] for row in containers.volumes.list_volumes()] == ["named"]
+    assert [volume.name for volume in containers.volumes.store.all()] == ["named"]
     assert not [path for path in tmp_path.rglob("*") if made.id in path.name or anonymous in path.name]
     with pytest.raises(AgentError, match="No such container"):
         containers.remove(made, volumes=True)

@@ -24,6 +24,7 @@ from atoll_agent.engine.plan import (
 )
 from atoll_agent.engine.records import Container
 from atoll_agent.engine.settings import warn_of
+from atoll_agent.engine.standard_mounts import plan_file
 from atoll_agent.runtime.spec import ContainerSpec
 
 ID = "0123456789abcdef" * 4
@@ -53,6 +54,7 @@ def plan(config: dict[str, Any] | None = None, host: dict[str, Any] | None = Non
         "resolver": False,
         "filters": FilterCache.__new__(FilterCache),
         "etc_files": [],
+        "asked": [],
         "init": "",
         "variables": [],
     }
@@ -146,14 +148,20 @@ def test_paths_of_the_kernel(host: dict[str, Any], masked: list[str], read_only:
 
 
 def test_a_users_mount_takes_the_place_of_a_standard_one() -> None:
-    point = {"Type": "bind", "Source": "/s", "Destination": "/dev/shm", "RW": False, "Propagation": "rprivate"}
-    hosts = {"kind": "bind", "source": "/h", "target": "/etc/hosts", "flags": [], "options": [], "propagation": ""}
-    targets = [m["target"] for m in plan(mounts=[point], host={"Tmpfs": {"/run": ""}}, etc_files=[hosts])["mounts"]]
-    assert targets.count("/dev/shm") == 1
-    assert targets[-3:] == ["/etc/hosts", "/run", "/dev/shm"]
-    own = point | {"Destination": "/etc/hosts"}
-    found = [m["source"] for m in plan(mounts=[own], etc_files=[hosts])["mounts"] if m["target"] == "/etc/hosts"]
+    hosts = plan_file("/h", "/etc/hosts", read_only=False)
+    asked = [plan_file("/s", "/dev/shm", read_only=True)]
+    planned = plan(asked=asked, etc_files=[hosts])["mounts"]
+    assert [(m["target"], m["source"]) for m in planned[-3:]] == [
+        ("/dev/mqueue", ""), ("/etc/hosts", "/h"), ("/dev/shm", "/s"),
+    ]  # fmt: skip
+    own = plan_file("/s", "/etc/hosts", read_only=False)
+    found = [m["source"] for m in plan(asked=[own], etc_files=[hosts])["mounts"] if m["target"] == "/etc/hosts"]
     assert found == ["/s"]
+
+
+def test_under_a_read_only_root_the_engines_files_are_so_too() -> None:
+    hosts = plan_file("/h", "/etc/hosts", read_only=False)
+    assert plan(host={"ReadonlyRootfs": True}, etc_files=[hosts])["mounts"][-1]["flags"] == ["ro"]
 
 
 def test_an_init_is_put_in_front() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 import pytest
 
 from atoll_agent import disk
-from atoll_agent.api.errors import AgentError
 from atoll_agent.engine.records import CREATED, EXITED, NEVER, Container, RecordStore, State
-from atoll_agent.volumes.store import VolumeStore
 
 if not hasattr(os, "O_DIRECTORY"):
     pytest.skip("records are kept on POSIX systems", allow_module_level=True)
@@ -145,85 +142,6 @@ def test_an_overlay_without_a_container_goes(store: RecordStore, tmp_path: Path)
     (tmp_path / "overlay" / ("f" * 64) / "upper").mkdir(parents=True)
     assert load(tmp_path) == []
     assert list((tmp_path / "overlay").iterdir()) == []
-
-
-# -- volumes ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def volumes(tmp_path: Path) -> VolumeStore:
-    return VolumeStore(tmp_path)
-
-
-def test_a_volume_is_made_once(volumes: VolumeStore, tmp_path: Path) -> None:
-    made = volumes.ensure("data", {"a": "b"})
-    assert made["Mountpoint"] == str(tmp_path / "volumes/data/_data")
-    assert (made["Driver"], made["Scope"], made["Labels"]) == ("local", "local", {"a": "b"})
-    (volumes.path("data") / "file").write_text("1")
-    assert volumes.ensure("data", {"other": "labels"}) == made
-    assert volumes.find("data") == VolumeStore(tmp_path).find("data") == made
-    assert (volumes.path("data") / "file").read_text() == "1"
-
-
-def test_volumes_by_name(volumes: VolumeStore) -> None:
-    for name in ("beta", "alpha", "x" * 255):
-        volumes.ensure(name)
-    assert [row["Name"] for row in volumes.list_volumes()] == ["alpha", "beta", "x" * 255]
-    assert volumes.find("alpha")["Labels"] is None
-
-
-@pytest.mark.parametrize(
-    "name", ["", "a", ".", "..", ".hidden", "-a", "a/b", "../x", "a\0", "a b", "ä", "a\n", "x" * 256]
-)
-def test_names_no_volume_may_have(volumes: VolumeStore, tmp_path: Path, name: str) -> None:
-    with pytest.raises(AgentError, match="includes invalid characters") as caught:
-        volumes.ensure(name)
-    assert caught.value.status == 400
-    with pytest.raises(AgentError, match="no such volume") as caught:
-        volumes.find(name)
-    assert caught.value.status == 404
-    assert list((tmp_path / "volumes").iterdir()) == []
-
-
-def test_removing_volumes(volumes: VolumeStore, tmp_path: Path) -> None:
-    volumes.ensure("data")
-    with pytest.raises(AgentError, match=r"remove data: volume is in use - \[c1, c2\]") as caught:
-        volumes.remove("data", ["c1", "c2"], force=True)
-    assert caught.value.status == 409
-    volumes.remove("data", [])
-    with pytest.raises(AgentError) as caught:
-        volumes.remove("data", [])
-    assert caught.value.status == 404
-    volumes.remove("data", [], force=True)
-    assert list((tmp_path / "volumes").iterdir()) == []
-
-
-def test_a_removal_that_a_crash_cut_short(volumes: VolumeStore, tmp_path: Path) -> None:
-    volumes.ensure("data")
-    (tmp_path / "volumes/data").rename(tmp_path / "volumes/.data.removing")
-    again = VolumeStore(tmp_path)
-    assert again.list_volumes() == []
-    again.ensure("data")
-    again.remove("data", [])
-    assert list((tmp_path / "volumes").iterdir()) == []
-
-
-def test_a_volume_that_a_crash_left_half_made_is_made(volumes: VolumeStore, tmp_path: Path) -> None:
-    (tmp_path / "volumes/data/_data").mkdir(parents=True)
-    assert volumes.list_volumes() == []
-    assert volumes.ensure("data")["Name"] == "data"
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"labels": 5}'])
-def test_a_volume_whose_notes_were_torn_keeps_its_data(volumes: VolumeStore, tmp_path: Path, text: str) -> None:
-    volumes.ensure("data", {"a": "b"})
-    volumes.ensure("other")
-    (volumes.path("data") / "file").write_text("1")
-    (tmp_path / "volumes/data/volume.json").write_text(text)
-    assert [row["Name"] for row in volumes.list_volumes()] == ["data", "other"]
-    assert volumes.ensure("data")["Labels"] is None
-    assert json.dumps(volumes.find("data"))
-    assert (volumes.path("data") / "file").read_text() == "1"
 
 
 def test_what_was_never_finished_goes(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Exec:
     def __init__(self) -> None:
         self.loop = Loop()
         self.supervisor = Supervisor(self.loop)
-        ours, self.theirs = socket.socketpair()
+        ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self.answers: list[dict[str, Any]] = []
         launched = launch.Launched(FIRST, ours)
@@ -99,3 +99,20 @@ def test_a_program_that_ended_before_anybody_told_of_it(started: Exec) -> None:
         started.supervisor._on_status(started.process)
     ended = started.supervisor._do_list(None, {}, [])["ended"]  # type: ignore[arg-type]
     assert [(end["pid"], end["exit_code"]) for end in ended] == [(PROGRAM, 7)]
+
+
+@pytest.mark.parametrize("order", ["FP", "PF"])
+@pytest.mark.parametrize("detail", [b'{"stage": "user", "errno": 1, "detail": "no"}', b'{"stage": "us'])
+def test_a_failure_and_the_pid_come_in_any_order(started: Exec, order: str, detail: bytes) -> None:
+    """Two processes report: were their reports read as one, the supervisor would end, and with it every container."""
+    for kind in order:
+        if kind == "P":
+            started.report()
+        else:
+            started.theirs.sendall(init.FAILED + detail)
+    started.supervisor.child_ended(FIRST, EXITED_0)
+    started.execute()
+    started.supervisor._on_status(started.process)
+    started.supervisor.child_ended(PROGRAM, EXITED_7)
+    assert [answer["kind"] for answer in started.answers] == ["start"]
+    assert started.supervisor._do_list(None, {}, []) == {"running": [], "ended": []}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The engine itself, and its volumes."""
+"""The engine itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ...api.errors import AgentError, Kind, invalid
+from ...api.errors import AgentError, Kind
 from ...network.networks import Networks
-from ...volumes.store import VolumeStore
 from .. import events as events_module
 from ..containers import Containers
 from ..events import Events
@@ -40,7 +39,7 @@ class SystemNoun:
 
     def usage(self, kinds: list[str]) -> Json:
         """`GET /system/df`."""
-        return describe_usage(self._containers, self._networks, self._containers.volumes, kinds)
+        return describe_usage(self._containers, self._networks, self._containers.volumes.store, kinds)
 
     def events(
         self, since_ns: int | None, until_ns: int | None, filters: dict[str, list[str]]
@@ -62,30 +61,3 @@ class SystemNoun:
     def shutdown(self, timeout_s: float) -> None:
         """End everything."""
         self._supervision.shutdown(timeout_s)
-
-
-class VolumeNoun:
-    """Volumes by name."""
-
-    def __init__(self, volumes: VolumeStore, containers: Containers) -> None:
-        self._volumes, self._containers = volumes, containers
-
-    def rows(self) -> list[Json]:
-        """All of them."""
-        return self._volumes.list_volumes()
-
-    def details(self, name: str) -> Json:
-        """One of them."""
-        return self._volumes.find(name)
-
-    def create(self, body: Json) -> Json:
-        """Make one (or find it)."""
-        if body.get("Driver") not in (None, "", "local"):
-            raise invalid(f"error looking up volume plugin {body['Driver']}: plugin not found")
-        if body.get("DriverOpts"):
-            raise AgentError(Kind.NOT_IMPLEMENTED, "volume driver options are not supported by this version of Atoll")
-        return self._volumes.ensure(str(body.get("Name") or os.urandom(32).hex()), body.get("Labels") or {})
-
-    def remove(self, name: str, *, force: bool) -> None:
-        """Remove one."""
-        self._volumes.remove(name, self._containers.volume_users(name), force=force)
