@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -74,8 +75,9 @@ class Engine:
     @property
     def agent_pid(self) -> int:
         for pid in Path(f"/proc/{self.supervisor_pid}/task/{self.supervisor_pid}/children").read_text().split():
-            if b"atoll_agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return int(pid)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a container's, which has just ended
+                if b"atoll_agent" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return int(pid)
         raise LookupError("no agent")
 
     def answers(self) -> bool:
