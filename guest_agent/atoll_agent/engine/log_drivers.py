@@ -42,8 +42,8 @@ def plan_log(host: dict[str, Any], directory: Path) -> LogSpec:
         raise invalid(f"invalid log option: {error}") from error
     if max_file < 1:
         raise invalid("max-file cannot be less than 1")
-    if max_file > 1 and not max_size and "max-file" in options:
-        raise invalid("max-file option can only be used if max-size is set")
+    if str(options.get("compress")).lower() == "true" and driver == JSON_FILE and (max_file < 2 or not max_size):
+        raise invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
     path = "" if driver == NONE else str(directory / "output.log")
     return {"path": path, "max_size": max_size, "max_file": max_file}
 

@@ -246,7 +246,7 @@ def test_log() -> None:
     [
         ({"Type": "syslog"}, "no log driver named 'syslog'"),
         ({"Config": {"max-file": "-5"}}, "max-file cannot be less than 1"),
-        ({"Config": {"max-file": "3"}}, "max-file option can only be used if max-size is set"),
+        ({"Config": {"max-file": "3", "compress": "true"}}, "compress cannot be true when max-file is less than 2"),
         ({"Config": {"size": "3"}}, "unknown log opt 'size' for json-file log driver"),
         ({"Type": "none", "Config": {"max-size": "3"}}, "unknown log opt 'max-size' for none log driver"),
         ({"Config": {"mode": "fast"}}, "logging mode not supported: fast"),
