@@ -137,6 +137,7 @@ def test_what_is_missing_is_noticed(tmp_path: Path, text: str, complaint: str) -
 SLASHES = {
     "atoll.cli.flags": "two spellings of a flag in its help",
     "atoll.cli.ps": "port/protocol",
+    "atoll.cli.publish": "port/protocol",
     "atoll.client": "paths of the API, and addresses",
     "atoll.machine.boot": "a request's head",
     "atoll.machine.doctor": "kernel modules of Linux",

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from ..client.engine import Engine
     from ..machine.endpoint import Endpoint
 
+MACHINE_SOCKET = "/run/docker.sock"
 KINDS = ("unix", "tcp", "npipe")
 
 
@@ -28,6 +29,11 @@ class Target:
         if self._engine is None:
             self._engine = self._find_running() or self._start()
         return self._engine
+
+    def api_socket(self) -> str:
+        """The engine's own socket as its containers may be given it: a machine's is in the machine."""
+        host = self.host or ""
+        return host.removeprefix("unix://") if host.startswith("unix://") else MACHINE_SOCKET
 
     def _find_running(self) -> Engine | None:
         """The engine of a machine that runs, which is nearly always: without loading what starts one."""
