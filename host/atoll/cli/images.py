@@ -91,6 +91,12 @@ def summarize(image: ImageSummary, now_s: float, *, trunc: bool) -> Iterator[dic
         }
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Split a name as `split_tag`, with an empty tag when there is none."""
+    repository, tag = split_tag(name)
+    return (repository, tag) if name.endswith(f":{tag}") else (name, "")
+
+
 def split_tag(name: str) -> tuple[str, str]:
     """Split `host:5000/name:tag` at the tag's colon; the tag is `latest` when there is none."""
     repository, colon, tag = name.rpartition(":")
@@ -122,7 +128,7 @@ def load(target: Target, source: str | None, quiet: bool) -> None:
 
 def _load(target: Target, file: BinaryIO, size: int | None, *, quiet: bool) -> None:
     with progress("loading", None if quiet else size) as advance:
-        parts = _parts(file, (lambda done: None) if quiet else advance)
+        parts = read_parts(file, (lambda done: None) if quiet else advance)
         # The engine's last words come when it has read all of the archive.
         texts = [str(message.get("stream", "")) for message in target.engine().images.load(parts)]
     for text in texts:
@@ -130,7 +136,8 @@ def _load(target: Target, file: BinaryIO, size: int | None, *, quiet: bool) -> N
             out(text.rstrip("\n"))
 
 
-def _parts(file: BinaryIO, advance: Callable[[int], None]) -> Iterable[bytes]:
+def read_parts(file: BinaryIO, advance: Callable[[int], None]) -> Iterable[bytes]:
+    """The bytes of a file in pieces, counted as they are taken."""
     while data := file.read(READ_SIZE):
         yield data
         advance(len(data))

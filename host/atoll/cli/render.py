@@ -36,6 +36,11 @@ def _width() -> int:
         return 80
 
 
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal."""
+    return sys.stdout.isatty()
+
+
 def out(text: str = "") -> None:
     """Print one line of a result."""
     print(text)
@@ -108,7 +113,7 @@ def _lay_out(line: list[str], widths: list[int]) -> str:
     return "".join(text.ljust(size + GAP) for text, size in zip(cut[:-1], widths[:-1], strict=True)) + cut[-1]
 
 
-def align(text: str) -> str:
+def align(text: str, least_width: int = LEAST_WIDTH) -> str:
     """Turn tabs into columns (pure): each as wide as its cells in the lines above and below that have it, too."""
     lines = [line.split("\t") for line in text.split("\n")]
     result = ["" for _ in lines]
@@ -120,7 +125,7 @@ def align(text: str) -> str:
                 end += 1
             width = max((len(line[column]) + GAP for line in lines[start:end]), default=0)
             for at in range(start, end):
-                result[at] += lines[at][column].ljust(max(width, LEAST_WIDTH))
+                result[at] += lines[at][column].ljust(max(width, least_width))
             if end < len(lines) and len(lines[end]) == column + 1:
                 result[end] += lines[end][column]
             start = end + 1
