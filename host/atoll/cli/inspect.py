@@ -87,8 +87,8 @@ def inspect_each(names: tuple[str, ...], find_one: Find, format: str | None) -> 
             out()  # as Docker does
         for value in found:
             out(render(format, value))
-    for error in failures:
-        fail(error.message, error.hint)
+    for failure in failures:
+        fail(failure.message, failure.hint)
     return code
 
 

@@ -41,6 +41,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_person() -> bool:
+    """Whether what is said goes to a terminal."""
+    return sys.stderr.isatty()
+
+
 def out(text: str = "") -> None:
     """Print one line of a result."""
     print(text)
