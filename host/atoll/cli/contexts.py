@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ..errors import ApiError, ConfigError, HostError
+from ..system.files import write_whole
 from .containers import for_each
 from .context_files import MAX_SIZE, format_archive, parse_archive
 from .context_store import DEFAULT, IN_MEMORY, TLS_FILES, Context, ContextStore, check_name
@@ -73,12 +74,13 @@ def _machine_address(target: Target, name: str) -> str:
     """
     if target.host:
         return target.host
+    from ..machine.endpoint import Endpoint
     from ..machine.store import find_machine, get_machine
 
     if sys.platform == "win32":
         raise ConfigError("a machine's engine on Windows is for atoll only", "name an address with --docker host=...")
     machine = find_machine(name) or get_machine(target.machine)
-    return (machine.sockets / "docker.sock").absolute().as_uri().replace("file://", "unix://", 1)
+    return Endpoint("unix", str((machine.sockets / "docker.sock").absolute())).to_docker_host()
 
 
 def _parse_endpoint(store: ContextStore, text: str) -> Context:
@@ -242,8 +244,7 @@ def export(context: str, file: str | None) -> None:
         return
     path = Path(file or f"{context}{SUFFIX}")
     check_output_path(path)
-    with path.open("xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
-        stream.write(data)
+    write_whole(path, data)
     say(f'Written file "{path}"')
 
 

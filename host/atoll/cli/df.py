@@ -52,7 +52,6 @@ CACHE_COLUMNS = {
     "Shared": "shared",
 }
 ACTIVE = ("running", "paused", "restarting")
-UNKNOWN = "N/A"
 
 
 @click.command(cls=DockerCommand)
@@ -147,16 +146,7 @@ def detail(usage: Mapping[str, Any], now_s: float, *, trunc: bool) -> dict[str, 
 
 
 def _image_row(image: Mapping[str, Any], now_s: float, *, trunc: bool) -> dict[str, Any]:
-    row = next(images.summarize(image, now_s, trunc=trunc))  # type: ignore[arg-type]
-    size, shared = image.get("Size", -1), image.get("SharedSize", -1)
-    known = -1 not in (size, shared)
-    containers = image.get("Containers", -1)
-    return {
-        **row,
-        "SharedSize": UNKNOWN if shared == -1 else human_size(shared, 4),
-        "UniqueSize": human_size(size - shared, 4) if known else UNKNOWN,
-        "Containers": UNKNOWN if containers == -1 else str(containers),
-    }
+    return next(images.summarize(image, now_s, trunc=trunc))  # type: ignore[arg-type]
 
 
 def _cache_row(entry: Mapping[str, Any], now_s: float, *, trunc: bool) -> dict[str, Any]:

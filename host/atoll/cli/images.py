@@ -64,7 +64,7 @@ def images(
         wanted["reference"] = [repository]
     found = target.engine().images.list(all=everything, filters=wanted)
     rows = [row for image in found for row in summarize(image, time.time(), trunc=not no_trunc)]
-    if quiet and format is None:
+    if quiet:
         for identity in dict.fromkeys(row["ID"] for row in rows):
             out(identity)
         return
@@ -78,6 +78,8 @@ def summarize(image: ImageSummary, now_s: float, *, trunc: bool) -> Iterator[dic
     """Make rows of an image, one per name, with Docker's field names (pure)."""
     created = image.get("Created", 0)
     digests = dict(text.split("@", 1) for text in image.get("RepoDigests") or [] if "@" in text)
+    shared = image.get("SharedSize", -1)
+    unique = image.get("Size", 0) - shared if shared >= 0 else -1
     for name in image.get("RepoTags") or [f"{NONE}:{NONE}"]:
         repository, tag = split_tag(name)
         yield {
@@ -88,7 +90,16 @@ def summarize(image: ImageSummary, now_s: float, *, trunc: bool) -> Iterator[dic
             "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created)),
             "CreatedSince": f"{human_duration(now_s - created)} ago" if created > 0 else "N/A",
             "Size": human_size(image.get("Size", 0)),
+            "Containers": _known(image.get("Containers", -1), str),
+            "SharedSize": _known(shared, lambda size: human_size(size, 4)),
+            "UniqueSize": _known(unique, lambda size: human_size(size, 4)),
+            "VirtualSize": human_size(image.get("Size", 0), 4),
         }
+
+
+def _known(number: int, format: Callable[[int], str]) -> str:
+    """The engine answers -1 for what it was not asked to find out."""
+    return "N/A" if number < 0 else format(number)
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ApiError, ConfigError, HostError
+from ..errors import ApiError, ConfigError
 from .filters import parse_filters
 from .lazy import DockerCommand, pass_target
-from .render import ask, human_size, out
+from .render import ask, human_size, out, say
 from .target import Target
 
 if TYPE_CHECKING:
@@ -37,13 +37,10 @@ def filter_option(example: str) -> Callable[[Any], Any]:
 
 
 def confirm(question: str, what: str, *, force: bool) -> None:
-    """Ask, unless it is forced.
-
-    Raises:
-        HostError: the person said no.
-    """
+    """Ask, unless it is forced; ends the command when the person says no, which is no failure."""
     if not force and not ask(f"WARNING! {question}\nAre you sure you want to continue? [y/N]"):
-        raise HostError(f"{what} prune has been cancelled", "use -f to do without the question")
+        say(f"{what} prune has been cancelled; -f does without the question")
+        raise click.exceptions.Exit(0)
 
 
 def _tell(space_bytes: int, lines: Sequence[str]) -> int:

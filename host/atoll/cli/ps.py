@@ -84,10 +84,11 @@ def summarize(container: ContainerSummary, now_s: float, *, trunc: bool) -> dict
     mounts = container.get("Mounts") or []
     return {
         "ID": identity[:SHORT_ID] if trunc else identity,
-        "Image": container.get("Image", ""),
+        "Image": _format_image(container, trunc=trunc),
         "Command": json.dumps(_shorten(command, SHORT_COMMAND) if trunc else command, ensure_ascii=False),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created)),
         "RunningFor": f"{human_duration(now_s - created)} ago",
+        "Platform": None,
         "Ports": format_ports(container.get("Ports") or []),
         "State": container.get("State", ""),
         "Status": container.get("Status", ""),
@@ -103,6 +104,17 @@ def summarize(container: ContainerSummary, now_s: float, *, trunc: bool) -> dict
 
 def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _format_image(container: ContainerSummary, *, trunc: bool) -> str:
+    """The image's name; in short without its digest, and its id where it has lost its name."""
+    name = container.get("Image", "") or "<no image>"
+    if not trunc:
+        return name
+    identity = name.removeprefix("sha256:")[:SHORT_ID]
+    if identity == container.get("ImageID", "").removeprefix("sha256:")[:SHORT_ID]:
+        return identity
+    return name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
 
 
 def _mount_name(mount: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 TYPE_CHECKING = False
@@ -205,18 +205,14 @@ def ask(question: str) -> bool:
 def human_duration(seconds: float) -> str:
     """Format a span as Docker does: one rough unit (`About a minute`, `3 hours`)."""
     whole = int(max(0, seconds))
-    if whole < 1:
-        return "Less than a second"
-    steps: Iterable[tuple[int, int, str, str]] = (
-        (60, 1, "1 second", "seconds"),
-        (3600, 60, "About a minute", "minutes"),
-        (172800, 3600, "About an hour", "hours"),
-        (1209600, 86400, "1 day", "days"),
-        (5184000, 604800, "1 week", "weeks"),
-        (63072000, 2592000, "1 month", "months"),
-    )
-    for limit, unit, single, plural in steps:
-        if whole < limit:
-            count = whole // unit
-            return single if count == 1 else f"{count} {plural}"
-    return f"{whole // 31536000} years"
+    minutes, hours = whole // 60, (whole + 1800) // 3600  # hours are rounded, all else is cut
+    if whole < 60:
+        return {0: "Less than a second", 1: "1 second"}.get(whole, f"{whole} seconds")
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for limit, unit, name in ((14, 1, "days"), (60, 7, "weeks"), (730, 30, "months")):
+        if hours < limit * 24:
+            return f"{hours // 24 // unit} {name}"
+    return f"{hours // 24 // 365} years"

@@ -203,6 +203,8 @@ class ImageSummary(TypedDict, total=False):
     RepoDigests: list[str] | None
     Created: int
     Size: int
+    SharedSize: int
+    Containers: int
     Labels: dict[str, str] | None
 
 

@@ -78,8 +78,8 @@ def test_template_that_is_wrong(template: str) -> None:
 
 
 PIECES = [
-    "{{", "}}", "{{if ", "{{range ", "{{end}}", "{{else}}", ".Name", ".Config.Env", "$x", ":=", "|", "(", ")", " ", "json",
-    '"',
+    "{{", "}}", "{{if ", "{{range ", "{{end}}", "{{else}}", ".Name", ".Config.Env", "$x", ":=", "|", "(", ")", " ",
+    "json", '"',
     "`", "1", "-", "/*", "*/", "index", "printf", "%d", "x", "else if ",
 ]  # fmt: skip
 
