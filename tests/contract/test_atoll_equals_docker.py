@@ -13,15 +13,18 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from .conftest import DEADLINE_S, DockerCli
+from .conftest import DEADLINE_S, DockerCli, find_docker_clients
 from .test_atoll_cli import Atoll
 
 IMAGE = "atoll/base"
+OLDEST = (28, 0)
+"""The version of docker CLI that ours follows."""
 NO_SUCH_ENDPOINT = re.compile(rb"page not found|not implemented|not carried out yet|not supported by this engine", re.I)
 SPAN = re.compile(r"(About an? \w+|Less than a second|\d+ (second|minute|hour|day|week|month)s?)( ago)?")
 ID = re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b")
@@ -88,7 +91,7 @@ def equalize(text: str) -> str:
     for line in [_one_json(text)] if text.startswith("[") else text.split("\n"):
         line = SPAN.sub("SPAN", MOMENT.sub("MOMENT", _one_json(line)))
         lines.append(re.sub(r" +", " ", line).rstrip())  # columns are as wide as what stands in them
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n")
 
 
 def _one_json(text: str) -> str:
@@ -96,15 +99,40 @@ def _one_json(text: str) -> str:
         value = json.loads(text) if text[:1] in ("{", "[") else None
     except ValueError:
         return text
+    if isinstance(value, list):
+        for item in value:
+            item.pop("RepoTags", None)  # others beside give the same image names, too
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else text
 
 
+@pytest.fixture(scope="module")
+def newest_docker(engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> DockerCli:
+    """The newest docker CLI of this computer: older ones print some things otherwise."""
+    clients = [DockerCli(program, engine_host, tmp_path_factory.mktemp("docker")) for program in find_docker_clients()]
+    versions = [tuple(map(int, re.findall(r"\d+", c.out("version", "-f", "{{.Client.Version}}"))[:2])) for c in clients]
+    if not versions or max(versions) < OLDEST:
+        pytest.skip(f"no docker CLI of version {OLDEST[0]} or newer")
+    return clients[versions.index(max(versions))]
+
+
+@pytest.fixture(scope="module")
+def shared(newest_docker: DockerCli, engine_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair whose things nobody changes."""
+    with _made(Pair(newest_docker, Atoll(engine_host), secrets.token_hex(4), tmp_path_factory.mktemp("same"))) as pair:
+        yield pair
+
+
 @pytest.fixture
-def pair(docker: DockerCli, engine_host: str, tmp_path: Path) -> Iterator[Pair]:
-    """Both command lines, with a running and a stopped container, a volume, a network and a named image."""
-    docker_of_now(docker)
-    found = Pair(docker, Atoll(engine_host), secrets.token_hex(4), tmp_path)
-    fill = found.fill
+def pair(newest_docker: DockerCli, engine_host: str, tmp_path: Path) -> Iterator[Pair]:
+    """A pair of a test's own."""
+    with _made(Pair(newest_docker, Atoll(engine_host), secrets.token_hex(4), tmp_path)) as pair:
+        yield pair
+
+
+@contextmanager
+def _made(pair: Pair) -> Iterator[Pair]:
+    """Make a running and a stopped container, a volume, a network and a named image."""
+    docker, fill = pair.docker, pair.fill
     docker(*fill(f"tag {IMAGE} <TAGGED>"))
     docker(*fill("volume create --label <LABEL> <VOLUME>"))
     docker(*fill("network create --label <LABEL> <NETWORK>"))
@@ -113,19 +141,12 @@ def pair(docker: DockerCli, engine_host: str, tmp_path: Path) -> Iterator[Pair]:
                      f" --expose 7-9 --expose 53/udp {IMAGE} sleep 1000"))  # fmt: skip
         docker(*fill(f"run --name <STOPPED> --network none -l <LABEL> {IMAGE} sh -c"), "echo out; touch /made; exit 3",
                code=3)  # fmt: skip
-        yield found
+        yield pair
     finally:
         docker(*fill("rm -f -v <RUNNING> <STOPPED>"), code=None)
         docker(*fill("network rm <NETWORK>"), code=None)
         docker(*fill("volume rm <VOLUME>"), code=None)
         docker(*fill("rmi <TAGGED>"), code=None)
-
-
-def docker_of_now(docker: DockerCli) -> None:
-    """Older command lines print some things otherwise; ours follows the newest."""
-    version = docker.out("version", "--format", "{{.Client.Version}}")
-    if int(version.partition(".")[0]) < 28:
-        pytest.skip(f"docker CLI {version} is older than what ours follows")
 
 
 LOOKING = """
@@ -159,16 +180,16 @@ network ls --no-trunc --filter label=<LABEL>
 network ls --filter name=<NETWORK> --format '{{.Name}} {{.Driver}} {{.Internal}} {{.Label "same"}}'
 network ls -q --filter label=<LABEL>
 network inspect <NETWORK>
-network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}} {{range $id, $c := .Containers}}{{$c.Name}}{{end}}' <NETWORK>
+network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}} {{range .Containers}}{{.Name}}{{end}}' <NETWORK>
 network inspect nosuch-network
 inspect <RUNNING>
 inspect <RUNNING> <TAGGED> <VOLUME> <NETWORK>
 inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' <RUNNING>
-inspect -f '{{range $p, $b := .NetworkSettings.Ports}}{{$p}}={{range $b}}{{.HostIp}}:{{.HostPort}}{{end}} {{end}}' <RUNNING>
+inspect -f '{{range $p, $b := .NetworkSettings.Ports}}{{$p}}{{range $b}}{{.HostIp}}{{end}} {{end}}' <RUNNING>
 inspect -f '{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}' <RUNNING>
 inspect -f '{{index .Config.Labels "same"}}|{{.Config.Labels.nope}}|{{json .Config.Cmd}}|{{len .Mounts}}' <RUNNING>
 inspect -f '{{if .State.Running}}up{{else}}down {{.State.ExitCode}}{{end}} {{.Name | upper}}' <STOPPED>
-inspect -f '{{join .Config.Cmd "+"}} {{printf "%s/%v" .Name .State.ExitCode}} {{slice .Id 0 0}}' <STOPPED>
+inspect -f '{{join .Config.Env "+"}} {{printf "%s/%v" .Name .State.ExitCode}}' <STOPPED>
 inspect -f json <TAGGED>
 inspect --type volume <VOLUME>
 inspect --type network <RUNNING>
@@ -194,7 +215,6 @@ stats --no-stream nosuch
 system df --format '{{.Type}}'
 version --format '{{.Server.Version}} {{.Server.Os}}'
 info --format '{{.OSType}} {{.Driver}} {{.Swarm.LocalNodeState}}'
-system events --since 1h --until 0s --filter container=<STOPPED> --filter event=die --format '{{.Action}} {{.Type}}'
 """.strip().splitlines()
 
 DOING = """
@@ -250,8 +270,8 @@ create --no-healthcheck --health-cmd true atoll/base
 
 
 @pytest.mark.parametrize("line", LOOKING)
-def test_looking(pair: Pair, line: str) -> None:
-    pair.compare(line)
+def test_looking(shared: Pair, line: str) -> None:
+    shared.compare(line)
 
 
 @pytest.mark.parametrize("line", DOING)
@@ -275,17 +295,21 @@ FLAGS = """
 -p target=80,published=8081 -p 9/sctp
 --network <NETWORK> --network-alias a --network-alias b --mac-address 02:42:00:00:00:09 --link <RUNNING>:other
 --network name=<NETWORK>,alias=web --dns 1.1.1.1 --dns-search x --dns-option ndots:2 --add-host a:1.2.3.4
---network none --hostname h --domainname d --ipc private --pid host --uts host --cgroupns private
+--network none --hostname h --domainname d --ipc private --pid host --cgroupns private
+--network bridge --uts host --link-local-ip 169.254.9.9
 --health-cmd true --health-interval 1m30s --health-timeout 5s --health-retries 2 --health-start-period 1s
---no-healthcheck --init --stop-signal QUIT --stop-timeout 7 --read-only --label-file <FOLDER>/file --env-file <FOLDER>/file
+--no-healthcheck --init --stop-signal QUIT --stop-timeout 7 --read-only
+--label-file <FOLDER>/file --env-file <FOLDER>/file
 -m 64m --memory-reservation 32m --memory-swap 128m --cpus 0.5 --cpuset-cpus 0 --pids-limit 9 --oom-score-adj 5 -c 100
 --ulimit nofile=10:20 --shm-size 1m --sysctl net.ipv4.ip_unprivileged_port_start=0 --device /dev/null:/dev/x:r
 --device-cgroup-rule 'c 10:200 rwm' --group-add 5 --cap-add NET_ADMIN --cap-drop ALL --security-opt no-new-privileges
 -v <VOLUME>:/a:ro -v /tmp:/b:rslave -v /anonymous --tmpfs /t:size=1m --volumes-from <RUNNING>:ro --volume-driver local
 --mount type=volume,src=<VOLUME>,dst=/a,volume-nocopy --mount type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770
---mount type=bind,src=/tmp,dst=/b,ro,bind-propagation=rslave --restart on-failure:3 --log-driver json-file --log-opt max-size=1m
+--mount type=bind,src=/tmp,dst=/b,ro,bind-propagation=rslave --restart on-failure:3
+--log-driver json-file --log-opt max-size=1m --annotation a=b --storage-opt size=1g
+--use-api-socket
 -i -t -e A=1 -e B -w /tmp -u 1000:1000 -l x=y --log-driver none --privileged --userns host --isolation default
---blkio-weight 0 --memory-swappiness -1 --cpu-rt-runtime 0 --kernel-memory 0 --runtime runc --pull never -q --cpu-period 0
+--blkio-weight 0 --memory-swappiness -1 --cpu-rt-runtime 0 --kernel-memory 0 --runtime runc --pull never -q
 """.strip().splitlines()
 """Flags of `create`, which must make the same container."""
 
@@ -294,18 +318,18 @@ VARYING = ("Id", "Created", "Name", "Hostname", "ResolvConfPath", "HostnamePath"
 
 
 @pytest.mark.parametrize("flags", FLAGS)
-def test_same_container_is_created(pair: Pair, flags: str) -> None:
-    (pair.folder / "file").write_text("# comment\nFROM=file\nOTHER\n", encoding="utf-8")
+def test_same_container_is_created(shared: Pair, flags: str) -> None:
+    (shared.folder / "file").write_text("# comment\nFROM=file\nOTHER\n", encoding="utf-8")
     made = []
-    for program in (pair.by_docker, pair.by_atoll):
-        done = program("create", *pair.fill(flags), IMAGE, "sleep", "1")
+    for program in (shared.by_docker, shared.by_atoll):
+        done = program("create", *shared.fill(flags), IMAGE, "sleep", "1")
         if made and done.returncode:
             pytest.fail(done.stderr.decode())
         if done.returncode:
             pytest.skip(f"refused by the engine: {done.stderr.decode().strip()}")
         identity = done.stdout.decode().strip()
-        made.append(_steady(json.loads(pair.docker.out("inspect", identity))[0], identity))
-        pair.docker("rm", "-v", identity)
+        made.append(_steady(json.loads(shared.docker.out("inspect", identity))[0], identity))
+        shared.docker("rm", "-v", identity)
     assert made[1] == made[0]
 
 
@@ -376,20 +400,20 @@ def _make_tree(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "destination"), COPIES)
-def test_copy_into_a_container(pair: Pair, source: str, destination: str) -> None:
-    _make_tree(pair.folder)
+def test_copy_into_a_container(shared: Pair, tmp_path: Path, source: str, destination: str) -> None:
+    _make_tree(tmp_path)
     *flags, path = source.split()
     shown = []
-    for program in (pair.by_docker, pair.by_atoll):
-        identity = pair.docker.out("run", "-d", "--network", "none", IMAGE, "sh", "-c", PREPARE)
+    for program in (shared.by_docker, shared.by_atoll):
+        identity = shared.docker.out("run", "-d", "--network", "none", IMAGE, "sh", "-c", PREPARE)
         try:
-            pair.docker("exec", identity, "sh", "-c", "until test -h /destlink; do sleep 0.01; done")
-            done = program("cp", *flags, f"{pair.folder}/{path}", f"{identity}:{destination}")
+            shared.docker("exec", identity, "sh", "-c", "until test -h /destlink; do sleep 0.01; done")
+            done = program("cp", *flags, f"{tmp_path}/{path}", f"{identity}:{destination}")
             if done.returncode and NO_SUCH_ENDPOINT.search(done.stderr):
                 pytest.skip("the engine has no archives yet")
-            shown.append((done.returncode, pair.docker.out("exec", identity, "sh", "-c", SHOW)))
+            shown.append((done.returncode, shared.docker.out("exec", identity, "sh", "-c", SHOW)))
         finally:
-            pair.docker("rm", "-f", identity)
+            shared.docker("rm", "-f", identity)
     assert shown[1] == shown[0]
 
 
@@ -400,14 +424,14 @@ SOURCES = (
 
 
 @pytest.mark.parametrize(("source", "destination"), COPIES)
-def test_copy_out_of_a_container(pair: Pair, source: str, destination: str) -> None:
+def test_copy_out_of_a_container(shared: Pair, tmp_path: Path, source: str, destination: str) -> None:
     *flags, path = source.split()
-    identity = pair.docker.out("run", "-d", "--network", "none", IMAGE, "sh", "-c", SOURCES)
+    identity = shared.docker.out("run", "-d", "--network", "none", IMAGE, "sh", "-c", SOURCES)
     shown = []
     try:
-        pair.docker("exec", identity, "sh", "-c", "until test -h /treelink; do sleep 0.01; done")
-        for program in (pair.by_docker, pair.by_atoll):
-            root = pair.folder / "root"
+        shared.docker("exec", identity, "sh", "-c", "until test -h /treelink; do sleep 0.01; done")
+        for program in (shared.by_docker, shared.by_atoll):
+            root = tmp_path / "root"
             (root / "dest").mkdir(parents=True)
             (root / "dest" / "old").write_text("old")
             (root / "destlink").symlink_to("dest", target_is_directory=True)
@@ -417,7 +441,7 @@ def test_copy_out_of_a_container(pair: Pair, source: str, destination: str) -> N
             shown.append((done.returncode, sorted(_describe(root / "dest", item) for item in root.rglob("*"))))
             shutil.rmtree(root)
     finally:
-        pair.docker("rm", "-f", identity)
+        shared.docker("rm", "-f", identity)
     assert shown[1] == shown[0]
 
 

@@ -66,7 +66,7 @@ def rename(target: Target, container: str, name: str) -> None:
 @click.option("--restart", metavar="POLICY", help="Restart policy: no, always, unless-stopped, on-failure[:N].")
 @click.argument("containers", nargs=-1, required=True)
 @pass_target
-def update(target: Target, containers: tuple[str, ...], /, **flags: Any) -> int:
+def update(target: Target, /, containers: tuple[str, ...], **flags: Any) -> int:
     """Change limits and restart policy of containers."""
     try:
         changes = build_update(flags)

@@ -79,6 +79,7 @@ def kill(target: Target, containers: tuple[str, ...], signal: str) -> int:
 def rm(target: Target, containers: tuple[str, ...], force: bool, volumes: bool, link: bool) -> int:
     """Remove containers."""
     engine = target.engine()
+    missing: set[str] = set()
 
     def remove(name: str) -> None:
         try:
@@ -86,8 +87,9 @@ def rm(target: Target, containers: tuple[str, ...], force: bool, volumes: bool, 
         except ApiError as error:
             if not (force and error.status == 404):  # `rm -f` asks for its absence, and absent it is
                 raise
+            missing.add(name)
 
-    return for_each(containers, remove)
+    return for_each(containers, remove, silent=missing)
 
 
 @click.command(cls=DockerCommand)

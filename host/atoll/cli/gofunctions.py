@@ -10,6 +10,10 @@ from typing import Any
 NO_VALUE = "<no value>"
 
 
+class NilMap(dict[str, Any]):
+    """A map that is not there: Go prints it as an empty one, and writes null for it as JSON."""
+
+
 def format_value(value: Any) -> str:
     """Format as Go does: booleans in lower case, nothing as `<no value>`, lists in brackets, maps by key."""
     if value is None:
@@ -40,6 +44,8 @@ def is_true(value: Any) -> bool:
 
 def to_json(value: Any) -> str:
     """Format as JSON, in one line and in the order of the fields."""
+    if isinstance(value, NilMap):
+        return "null"
     if isinstance(value, Mapping):
         value = {name: item for name, item in value.items() if not callable(item)}  # a row's methods are no fields
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .gofunctions import FUNCTIONS, format_value, is_true
+from .gofunctions import FUNCTIONS, NilMap, format_value, is_true
 
 MAX_DEPTH = 100
 MAPS = frozenset({
@@ -332,6 +332,8 @@ def find_field(value: Any, path: str) -> Any:
             raise TemplateError(f"no field {name!r} in {path!r}")
         else:
             value = value[name]
+            if value is None and name in MAPS:
+                value = NilMap()
         parent = name
     return value
 

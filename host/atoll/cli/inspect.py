@@ -82,6 +82,8 @@ def inspect_each(names: tuple[str, ...], find_one: Find, format: str | None) -> 
             code = FAILED
     if not format:
         print_json(found)
+    elif format == "json":
+        print_json(found, compact=True)
     else:
         if not found:
             out()  # as Docker does

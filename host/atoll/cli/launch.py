@@ -49,7 +49,6 @@ class Launch:
         self.options.api_socket = target.api_socket()
         self._keys = parse_detach_keys(self._detach_keys)
         self._target = target
-        self._check_terminal()
 
     @property
     def _engine(self) -> Engine:
@@ -119,6 +118,7 @@ class Launch:
         from .console.session import Session
         from .console.signals import forwarded, resized
 
+        self._check_terminal()
         options = self.options
         container = self.create()
         containers = self._engine.containers

@@ -49,7 +49,7 @@ Examples:
 @click.option("--config-from", default="", hidden=True)
 @click.argument("network")
 @pass_target
-def create(target: Target, network: str, /, **flags: Any) -> None:
+def create(target: Target, /, network: str, **flags: Any) -> None:
     """Create a network, and print its id."""
     try:
         request = build_network(network, flags)
@@ -193,7 +193,7 @@ def inspect(target: Target, networks: tuple[str, ...], format: str | None, verbo
 @click.argument("network")
 @click.argument("container")
 @pass_target
-def connect(target: Target, network: str, container: str, /, **flags: Any) -> None:
+def connect(target: Target, /, network: str, container: str, **flags: Any) -> None:
     """Let CONTAINER join NETWORK."""
     target.engine().networks.connect(network, container, build_endpoint(flags))
 

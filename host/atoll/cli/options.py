@@ -182,7 +182,7 @@ def read_options(raw: dict[str, Any]) -> ContainerOptions:
     Raises:
         ConfigError: a file cannot be read or makes no sense.
     """
-    raw["env"] = (*read_env_files(raw.pop("env_file")), *raw["env"])
+    raw["env_file"] = tuple(read_env_files(raw["env_file"]))
     raw["label"] = (*read_env_files(raw.pop("label_file"), "label"), *raw["label"])
     raw["security_opt"] = tuple(_inline_profile(option) for option in raw["security_opt"])
     raw["volume"] = tuple(_absolute_bind(volume) for volume in raw["volume"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SHORT_ID = 12
 SHORT_COMMAND = 20
 SHORT_MOUNT = 15
+_SIZE = re.compile(r"\.Size\b|json \.\s*\}")
+"""In a template: it shows the size, which the engine finds out on demand only."""
 HEADINGS = {"CreatedAt": "created_at", "LocalVolumes": "local_volumes"}
 COLUMNS = {
     "ID": "container_id",
@@ -65,7 +68,7 @@ def ps(
     found = target.engine().containers.list(
         all=everything,
         limit=1 if latest else last,
-        size=size or ".Size" in (format or ""),
+        size=size or bool(_SIZE.search(format or "")),
         filters=parse_filters(filters),
     )
     rows = [summarize(container, time.time(), trunc=not no_trunc) for container in found]

@@ -88,7 +88,8 @@ def print_json(value: Any, *, compact: bool = False) -> None:
     """Print a value as JSON; `compact` on one line, as lists do it row by row."""
     import json
 
-    print(json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=4, ensure_ascii=False))
+    layout: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 4}
+    print(json.dumps(value, ensure_ascii=False, **layout))
 
 
 def print_table(rows: Sequence[dict[str, str]], columns: Sequence[str], *, width: int | None = None) -> None:

@@ -20,7 +20,7 @@ STREAMS = ("stdin", "stdout", "stderr")
 
 
 class ContainerOptions:
-    """What the flags said, unchanged except that files have been read (`env_file`, seccomp profiles).
+    """What the flags said, unchanged except that files have been read (environment, labels, seccomp profiles).
 
     Not a dataclass: to generate one of fifty fields takes 5 ms, which every command would pay.
     """
@@ -59,6 +59,7 @@ class ContainerOptions:
     domainname: str | None = None
     entrypoint: str | None = None
     env: tuple[str, ...] = ()
+    env_file: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     gpus: str | None = None
     group_add: tuple[str, ...] = ()
@@ -158,7 +159,7 @@ def build_create_request(options: ContainerOptions, environ: Mapping[str, str]) 
         "Tty": options.tty,
         "HostConfig": _build_host_config(options),
     }
-    environment = values.resolve_environment(options.env, environ)
+    environment = values.resolve_environment(options.env, environ, options.env_file)
     _, anonymous = values.split_volumes(options.volume)
     endpoints = attachments.build_endpoints(options)
     optional = {
@@ -317,9 +318,10 @@ def _build_disk(options: ContainerOptions) -> dict[str, object]:
 
 
 def _build_privileges(options: ContainerOptions) -> dict[str, object]:
+    add, drop = values.parse_capabilities(options.cap_add, options.cap_drop)
     return {
-        "CapAdd": list(options.cap_add) or None,
-        "CapDrop": list(options.cap_drop) or None,
+        "CapAdd": add or None,
+        "CapDrop": drop or None,
         "Devices": [values.parse_device(text) for text in options.device] or None,
         "DeviceCgroupRules": [values.check_device_rule(text) for text in options.device_cgroup_rule] or None,
         "GroupAdd": list(options.group_add) or None,

@@ -64,14 +64,22 @@ def parse_env_file(text: str, what: str = "environment") -> list[str]:
     return entries
 
 
-def resolve_environment(entries: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """Give entries without a value the value they have here; drop those that have none. The last of a name wins.
+def resolve_environment(
+    entries: Iterable[str], environ: Mapping[str, str], from_files: Iterable[str] = ()
+) -> list[str]:
+    """Give entries without a value the value they have here. The last of a name wins.
+
+    A name that has no value here is dropped when it is from a file, and otherwise passed on without one, with which the
+    engine takes the variable away that the image would set.
+
+    Arguments:
+        from_files: entries that come before the others.
 
     Raises:
         ValueError: an entry without a name.
     """
     result: dict[str, str] = {}
-    for entry in entries:
+    for entry, required in [*((entry, False) for entry in from_files), *((entry, True) for entry in entries)]:
         name, equals, _ = entry.partition("=")
         if not name:
             raise ValueError(f"invalid environment variable: {entry!r}")
@@ -79,6 +87,8 @@ def resolve_environment(entries: Iterable[str], environ: Mapping[str, str]) -> l
             result[name] = entry
         elif name in environ:
             result[name] = f"{name}={environ[name]}"
+        elif required:
+            result[name] = name
     return list(result.values())
 
 
@@ -130,6 +140,18 @@ def parse_device(text: str) -> DeviceMapping:
     if len(parts) > 2 or not parts[0]:
         raise ValueError(f"invalid device: {text!r}")
     return {"PathOnHost": parts[0], "PathInContainer": parts[-1], "CgroupPermissions": permissions}
+
+
+def parse_capabilities(add: Iterable[str], drop: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Write `--cap-add` and `--cap-drop` as the engine keeps them: `CAP_NET_ADMIN`, sorted; what is added wins."""
+    wanted, unwanted = ({_capability(name) for name in names} for names in (add, drop))
+    unwanted -= wanted
+    return (["ALL"] if "ALL" in wanted else sorted(wanted)), (["ALL"] if "ALL" in unwanted else sorted(unwanted))
+
+
+def _capability(name: str) -> str:
+    upper = name.strip().upper()
+    return upper if upper == "ALL" or upper.startswith("CAP_") else f"CAP_{upper}"
 
 
 def parse_ulimit(text: str) -> dict[str, object]:

@@ -50,7 +50,7 @@ GOLDEN = [
     ("-di atoll/base", base(AttachStdout=False, AttachStderr=False, OpenStdin=True)),
     ("-a stdout atoll/base", base(AttachStderr=False)),
     ("-i -a stdin atoll/base", base(**STDIN, AttachStdout=False, AttachStderr=False)),
-    ("-e A=1 -e A=2 -e HOME_TOWN -e MISSING atoll/base", base(Env=["A=2", "HOME_TOWN=Bikini"])),
+    ("-e A=1 -e A=2 -e HOME_TOWN -e MISSING atoll/base", base(Env=["A=2", "HOME_TOWN=Bikini", "MISSING"])),
     (
         "-w /src -u 1000:100 -h box --domainname d atoll/base",
         base(WorkingDir="/src", User="1000:100", Hostname="box", Domainname="d"),
@@ -81,7 +81,7 @@ GOLDEN = [
         base(
             HostConfig={
                 "ReadonlyRootfs": True,
-                "CapAdd": ["NET_ADMIN"],
+                "CapAdd": ["CAP_NET_ADMIN"],
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
                 "Privileged": True,
@@ -372,7 +372,7 @@ def test_labels_of_files_come_before_flags(tmp_path: Path) -> None:
 
 def test_environment_file_comes_before_flags(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    file.write_text("# comment\nA=1\nB=with = sign\n\nHOME_TOWN\n", encoding="utf-8")
+    file.write_text("# comment\nA=1\nB=with = sign\n\nHOME_TOWN\nMISSING\n", encoding="utf-8")
     assert request_of("--env-file", str(file), "-e", "A=2", "x")["Env"] == ["A=2", "B=with = sign", "HOME_TOWN=Bikini"]
 
 
