@@ -355,6 +355,17 @@ def _steady(found: dict[str, object], identity: str) -> dict[str, object]:
     return cleaned
 
 
+def test_info_about_the_engine(shared: Pair) -> None:
+    def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+        text = done.stdout.decode().partition("Server:\n")[2]
+        rows = [" ".join(sorted(line.split())) if "Runtimes:" in line else line for line in text.splitlines()]
+        return [line for line in rows if not re.match(" (Containers|Images|  ?(Running|Stopped|Paused)):", line)]
+
+    ours = lines(shared.by_atoll("info"))
+    assert ours == lines(shared.by_docker("info")) == lines(shared.by_docker("system", "info"))
+    assert len(ours) > 10
+
+
 def test_contexts_are_shared(pair: Pair, tmp_path: Path) -> None:
     """What one writes the other reads, and the docker command follows the context that ours chose."""
     host, program = pair.atoll.env["ATOLL_HOST"], pair.docker.command()[0]

@@ -43,7 +43,7 @@ COMMANDS = {
     "tag": Entry("images:tag", "Give an image another name"),
     "rmi": Entry("images:rmi", "Remove one or more images"),
     "events": Entry("system:events", "Follow what happens in the engine"),
-    "info": Entry("system:info", "Show numbers and abilities of the engine"),
+    "info": Entry("info:info", "Show numbers and abilities of the engine"),
     "version": Entry("system:version", "Show the versions of atoll and its engine"),
     "container": Entry("groups:container", "Manage containers"),
     "image": Entry("groups:image", "Manage images"),

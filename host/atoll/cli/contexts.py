@@ -33,9 +33,9 @@ SUFFIX = ".dockercontext"
 ENDPOINT_KEYS = ("from", "host", "skip-tls-verify", *TLS_FILES)
 CREATE_EXAMPLES = """\b
 Examples:
-  atoll context create dev                        the engine of the machine "dev", else of the default one
-  atoll --machine big context create work         of the machine "big"
-  atoll context create far --docker host=tcp://far:2376,ca=ca.pem,cert=cert.pem,key=key.pem
+  atoll context create dev                 of the machine "dev", else of the default one
+  atoll --machine big context create work  of the machine "big"
+  atoll context create far --docker host=tcp://far:2376,ca=ca.pem,cert=c.pem,key=k.pem
 """
 
 

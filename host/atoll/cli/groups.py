@@ -70,7 +70,7 @@ NETWORK = {
 SYSTEM = {
     "df": Entry("df:df", "Show what takes room on the disk"),
     "events": Entry("system:events", "Follow what happens in the engine"),
-    "info": Entry("system:info", "Show numbers and abilities of the engine"),
+    "info": Entry("info:info", "Show numbers and abilities of the engine"),
     "prune": Entry("prune:system", "Remove what nothing needs"),
 }
 CONTEXT = {

@@ -46,7 +46,8 @@ class Launch:
         self._detach_keys: str | None = raw.pop("detach_keys")
         self._sig_proxy: bool = raw.pop("sig_proxy")
         self.options: ContainerOptions = read_options(raw)
-        self.options.api_socket = target.api_socket()
+        if self.options.use_api_socket:
+            self.options.api_socket = target.api_socket()
         self._keys = parse_detach_keys(self._detach_keys)
         self._target = target
 

@@ -181,6 +181,7 @@ class Containers:
         until: str | None = None,
         timestamps: bool = False,
         tail: str = "all",
+        details: bool = False,
     ) -> Response:
         """What a container wrote; frames as in `attach` unless it has a terminal."""
         query = {
@@ -191,6 +192,7 @@ class Containers:
             "until": until,
             "timestamps": timestamps or None,
             "tail": tail,
+            "details": details or None,
         }
         return self._engine.request("GET", f"/containers/{quote(container)}/logs", query)
 

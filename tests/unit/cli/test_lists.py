@@ -8,6 +8,7 @@ import pytest
 
 from atoll.cli import df, history, images, look, networks, ps, stats, volumes
 from atoll.cli.alter import build_update
+from atoll.cli.info import format_info
 from atoll.cli.moments import format_go_time
 from atoll.cli.networks import build_endpoint, build_ipam, build_network
 from atoll.cli.networks import create as network_create
@@ -209,6 +210,30 @@ def test_request_for_a_network() -> None:
 def test_settings_of_an_endpoint() -> None:
     flags = {"aliases": ("a",), "options": (), "priority": None, "ip": "10.0.0.2", "ip6": None, "links": ()}
     assert build_endpoint({**flags, "link_local": ()}) == {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": "10.0.0.2"}}
+
+
+def test_info_as_docker_lays_it_out() -> None:
+    found = {
+        "Containers": 2,
+        "ContainersRunning": 1,
+        "ContainersStopped": 1,
+        "Driver": "overlay2",
+        "DriverStatus": [["Backing Filesystem", "extfs"]],
+        "Plugins": {"Volume": ["local"], "Network": ["bridge"], "Log": ["json-file"]},
+        "Swarm": {"LocalNodeState": "inactive"},
+        "OSType": "linux",
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+        "MemTotal": 1 << 30,
+        "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}},
+    }
+    text = "\n".join(format_info(found))
+    assert text.startswith(
+        " Containers: 2\n  Running: 1\n  Paused: 0\n  Stopped: 1\n Images: 0\n Storage Driver: overlay2\n"
+    )
+    assert "  Backing Filesystem: extfs\n Plugins:\n  Volume: local\n  Network: bridge\n  Log: json-file\n" in text
+    assert " Security Options:\n  seccomp\n   Profile: builtin\n  cgroupns\n" in text
+    assert " Total Memory: 1GiB\n" in text
+    assert " Insecure Registries:\n  127.0.0.0/8\n Live Restore Enabled: false" in text
 
 
 def test_request_for_an_update() -> None:
