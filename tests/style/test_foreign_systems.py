@@ -135,8 +135,14 @@ def test_what_is_missing_is_noticed(tmp_path: Path, text: str, complaint: str) -
 
 
 SLASHES = {
+    "atoll.cli.context_files": "names in an archive",
     "atoll.cli.flags": "two spellings of a flag in its help",
+    "atoll.cli.look": "port/protocol",
+    "atoll.cli.pack": "names in an archive",
+    "atoll.cli.prune": "yes or no",
     "atoll.cli.ps": "port/protocol",
+    "atoll.cli.publish": "port/protocol",
+    "atoll.cli.stats": "two numbers",
     "atoll.client": "paths of the API, and addresses",
     "atoll.machine.boot": "a request's head",
     "atoll.machine.doctor": "kernel modules of Linux",

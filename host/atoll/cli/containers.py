@@ -5,7 +5,7 @@ Each names what it did, one per line; an error with one container does not keep 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import click
 
@@ -16,12 +16,18 @@ from .render import fail, out
 from .target import Target
 
 
-def for_each(containers: tuple[str, ...], work: Callable[[str], str | None]) -> int:
-    """Do work on each container and print what it returns, or its name; returns the command's exit code."""
+def for_each(names: tuple[str, ...], work: Callable[[str], str | None], silent: Container[str] = ()) -> int:
+    """Do work on each of the names and print what it returns, or the name; returns the command's exit code.
+
+    Arguments:
+        silent: names that are not printed.
+    """
     code = 0
-    for container in containers:
+    for name in names:
         try:
-            out(work(container) or container)
+            done = work(name) or name
+            if name not in silent:
+                out(done)
         except ApiError as error:
             fail(error.message, error.hint)
             code = FAILED
@@ -45,12 +51,13 @@ def stop(target: Target, containers: tuple[str, ...], timeout_s: int | None, sig
 @click.option(
     "-t", "--time", "--timeout", "timeout_s", type=int, metavar="SECONDS", help="How long to wait before killing."
 )
+@click.option("-s", "--signal", metavar="SIGNAL", help="Signal to send first.")
 @click.argument("containers", nargs=-1, required=True)
 @pass_target
-def restart(target: Target, containers: tuple[str, ...], timeout_s: int | None) -> int:
+def restart(target: Target, containers: tuple[str, ...], timeout_s: int | None, signal: str | None) -> int:
     """Stop containers and start them again."""
     engine = target.engine()
-    return for_each(containers, lambda name: engine.containers.restart(name, timeout_s=timeout_s))
+    return for_each(containers, lambda name: engine.containers.restart(name, timeout_s=timeout_s, signal=signal))
 
 
 @click.command(cls=DockerCommand)
@@ -66,20 +73,23 @@ def kill(target: Target, containers: tuple[str, ...], signal: str) -> int:
 @click.command(cls=DockerCommand)
 @click.option("-f", "--force", is_flag=True, help="Kill running containers first.")
 @click.option("-v", "--volumes", is_flag=True, help="Remove their anonymous volumes too.")
+@click.option("-l", "--link", is_flag=True, help="Remove a link, named as CONTAINER/ALIAS, instead of a container.")
 @click.argument("containers", nargs=-1, required=True)
 @pass_target
-def rm(target: Target, containers: tuple[str, ...], force: bool, volumes: bool) -> int:
+def rm(target: Target, containers: tuple[str, ...], force: bool, volumes: bool, link: bool) -> int:
     """Remove containers."""
     engine = target.engine()
+    missing: set[str] = set()
 
     def remove(name: str) -> None:
         try:
-            engine.containers.remove(name, force=force, volumes=volumes)
+            engine.containers.remove(name, force=force, volumes=volumes, link=link)
         except ApiError as error:
             if not (force and error.status == 404):  # `rm -f` asks for its absence, and absent it is
                 raise
+            missing.add(name)
 
-    return for_each(containers, remove)
+    return for_each(containers, remove, silent=missing)
 
 
 @click.command(cls=DockerCommand)

@@ -50,7 +50,7 @@ def execute(
         "Tty": tty,
     }
     try:
-        environment = resolve_environment([*read_env_files(env_file), *env], os.environ)
+        environment = resolve_environment(env, os.environ, read_env_files(env_file))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if environment:

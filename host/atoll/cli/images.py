@@ -64,7 +64,7 @@ def images(
         wanted["reference"] = [repository]
     found = target.engine().images.list(all=everything, filters=wanted)
     rows = [row for image in found for row in summarize(image, time.time(), trunc=not no_trunc)]
-    if quiet and format is None:
+    if quiet:
         for identity in dict.fromkeys(row["ID"] for row in rows):
             out(identity)
         return
@@ -78,6 +78,8 @@ def summarize(image: ImageSummary, now_s: float, *, trunc: bool) -> Iterator[dic
     """Make rows of an image, one per name, with Docker's field names (pure)."""
     created = image.get("Created", 0)
     digests = dict(text.split("@", 1) for text in image.get("RepoDigests") or [] if "@" in text)
+    shared = image.get("SharedSize", -1)
+    unique = image.get("Size", 0) - shared if shared >= 0 else -1
     for name in image.get("RepoTags") or [f"{NONE}:{NONE}"]:
         repository, tag = split_tag(name)
         yield {
@@ -88,7 +90,22 @@ def summarize(image: ImageSummary, now_s: float, *, trunc: bool) -> Iterator[dic
             "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created)),
             "CreatedSince": f"{human_duration(now_s - created)} ago" if created > 0 else "N/A",
             "Size": human_size(image.get("Size", 0)),
+            "Containers": _known(image.get("Containers", -1), str),
+            "SharedSize": _known(shared, lambda size: human_size(size, 4)),
+            "UniqueSize": _known(unique, lambda size: human_size(size, 4)),
+            "VirtualSize": human_size(image.get("Size", 0), 4),
         }
+
+
+def _known(number: int, format: Callable[[int], str]) -> str:
+    """The engine answers -1 for what it was not asked to find out."""
+    return "N/A" if number < 0 else format(number)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a name as `split_tag`, with an empty tag when there is none."""
+    repository, tag = split_tag(name)
+    return (repository, tag) if name.endswith(f":{tag}") else (name, "")
 
 
 def split_tag(name: str) -> tuple[str, str]:
@@ -122,7 +139,7 @@ def load(target: Target, source: str | None, quiet: bool) -> None:
 
 def _load(target: Target, file: BinaryIO, size: int | None, *, quiet: bool) -> None:
     with progress("loading", None if quiet else size) as advance:
-        parts = _parts(file, (lambda done: None) if quiet else advance)
+        parts = read_parts(file, (lambda done: None) if quiet else advance)
         # The engine's last words come when it has read all of the archive.
         texts = [str(message.get("stream", "")) for message in target.engine().images.load(parts)]
     for text in texts:
@@ -130,7 +147,8 @@ def _load(target: Target, file: BinaryIO, size: int | None, *, quiet: bool) -> N
             out(text.rstrip("\n"))
 
 
-def _parts(file: BinaryIO, advance: Callable[[int], None]) -> Iterable[bytes]:
+def read_parts(file: BinaryIO, advance: Callable[[int], None]) -> Iterable[bytes]:
+    """The bytes of a file in pieces, counted as they are taken."""
     while data := file.read(READ_SIZE):
         yield data
         advance(len(data))

@@ -46,9 +46,10 @@ class Launch:
         self._detach_keys: str | None = raw.pop("detach_keys")
         self._sig_proxy: bool = raw.pop("sig_proxy")
         self.options: ContainerOptions = read_options(raw)
+        if self.options.use_api_socket:
+            self.options.api_socket = target.api_socket()
         self._keys = parse_detach_keys(self._detach_keys)
         self._target = target
-        self._check_terminal()
 
     @property
     def _engine(self) -> Engine:
@@ -118,6 +119,7 @@ class Launch:
         from .console.session import Session
         from .console.signals import forwarded, resized
 
+        self._check_terminal()
         options = self.options
         container = self.create()
         containers = self._engine.containers

@@ -20,10 +20,18 @@ from .target import Target
 @click.option("--since", metavar="TIME", help="Only what is newer: 2026-01-31T12:00:00Z, or 42m for 42 minutes ago.")
 @click.option("--until", metavar="TIME", help="Only what is older.")
 @click.option("-t", "--timestamps", is_flag=True, help="Begin every line with its time.")
+@click.option("--details", is_flag=True, help="Begin every line with the labels and variables of the log's options.")
 @click.argument("container")
 @pass_target
 def logs(
-    target: Target, container: str, follow: bool, tail: str, since: str | None, until: str | None, timestamps: bool
+    target: Target,
+    container: str,
+    follow: bool,
+    tail: str,
+    since: str | None,
+    until: str | None,
+    timestamps: bool,
+    details: bool,
 ) -> None:
     """Show what a container wrote."""
     from .console.session import interruptible
@@ -37,6 +45,7 @@ def logs(
         until=parse_moment(until),
         timestamps=timestamps,
         tail=tail,
+        details=details,
     )
     tty = bool(found["Config"]["Tty"])
 

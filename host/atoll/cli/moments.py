@@ -39,3 +39,12 @@ def seconds_since(text: str, now_s: float) -> float | None:
         return now_s - datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).astimezone(UTC).timestamp()
     except ValueError:
         return None
+
+
+def format_go_time(text: str) -> str:
+    """Turn an RFC 3339 time as the engine writes it into the form of Go's lists: `2026-01-31 12:00:00.5 +0000 UTC`."""
+    match = re.fullmatch(r"(\S+)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
+    if not match:
+        return text
+    zone = "+0000 UTC" if match[4] == "Z" else f"{match[4].replace(':', '')} {match[4].replace(':', '')}"
+    return f"{match[1]} {match[2]}{(match[3] or '').rstrip('0')} {zone}"

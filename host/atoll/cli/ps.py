@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 SHORT_ID = 12
 SHORT_COMMAND = 20
+SHORT_MOUNT = 15
+_SIZE = re.compile(r"\.Size\b|json \.\s*\}")
+"""In a template: it shows the size, which the engine finds out on demand only."""
+HEADINGS = {"CreatedAt": "created_at", "LocalVolumes": "local_volumes"}
 COLUMNS = {
     "ID": "container_id",
     "Image": "image",
@@ -60,40 +66,68 @@ def ps(
 ) -> None:
     """List running containers."""
     found = target.engine().containers.list(
-        all=everything, limit=1 if latest else last, size=size, filters=parse_filters(filters)
+        all=everything,
+        limit=1 if latest else last,
+        size=size or bool(_SIZE.search(format or "")),
+        filters=parse_filters(filters),
     )
     rows = [summarize(container, time.time(), trunc=not no_trunc) for container in found]
-    if quiet and format is None:
+    if quiet:
         for row in rows:
             out(row["ID"])
         return
-    print_list(rows, {**COLUMNS, "Size": "size"} if size else COLUMNS, format)
+    print_list(rows, {**COLUMNS, "Size": "size"} if size else COLUMNS, format, HEADINGS)
 
 
-def summarize(container: ContainerSummary, now_s: float, *, trunc: bool) -> dict[str, str]:
+def summarize(container: ContainerSummary, now_s: float, *, trunc: bool) -> dict[str, Any]:
     """Make a row of a container, with Docker's field names (pure)."""
     created = container.get("Created", 0)
     identity = container["Id"]
     command = container.get("Command", "")
+    mounts = container.get("Mounts") or []
     return {
         "ID": identity[:SHORT_ID] if trunc else identity,
-        "Image": container.get("Image", ""),
-        "Command": f'"{_shorten(command) if trunc else command}"',
+        "Image": _format_image(container, trunc=trunc),
+        "Command": json.dumps(_shorten(command, SHORT_COMMAND) if trunc else command, ensure_ascii=False),
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(created)),
         "RunningFor": f"{human_duration(now_s - created)} ago",
+        "Platform": None,
         "Ports": format_ports(container.get("Ports") or []),
         "State": container.get("State", ""),
         "Status": container.get("Status", ""),
         "Size": _format_size(container),
-        "Names": ",".join(name.removeprefix("/") for name in container.get("Names") or []),
+        "Names": _format_names(container.get("Names") or [], trunc=trunc),
+        "Label": lambda name: (container.get("Labels") or {}).get(name, ""),
         "Labels": _format_labels(container.get("Labels") or {}),
-        "Mounts": ",".join(str(m.get("Name") or m.get("Source", "")) for m in container.get("Mounts") or []),
+        "LocalVolumes": str(sum(mount.get("Driver") == "local" for mount in mounts)),
+        "Mounts": ",".join(_shorten(name, SHORT_MOUNT) if trunc else name for name in map(_mount_name, mounts)),
         "Networks": ",".join(sorted((container.get("NetworkSettings") or {}).get("Networks") or {})),
     }
 
 
-def _shorten(command: str) -> str:
-    return command if len(command) <= SHORT_COMMAND else command[: SHORT_COMMAND - 1] + "…"
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _format_image(container: ContainerSummary, *, trunc: bool) -> str:
+    """The image's name; in short without its digest, and its id where it has lost its name."""
+    name = container.get("Image", "") or "<no image>"
+    if not trunc:
+        return name
+    identity = name.removeprefix("sha256:")[:SHORT_ID]
+    if identity == container.get("ImageID", "").removeprefix("sha256:")[:SHORT_ID]:
+        return identity
+    return name.partition("@")[0].removeprefix("docker.io/").removeprefix("library/")
+
+
+def _mount_name(mount: Mapping[str, Any]) -> str:
+    return str(mount.get("Name") or mount.get("Source", ""))
+
+
+def _format_names(names: list[str], *, trunc: bool) -> str:
+    """The container's own name; whole, the names that others link it by too, which have a slash."""
+    plain = [name.removeprefix("/") for name in names]
+    return next((name for name in plain if "/" not in name), "") if trunc else ",".join(plain)
 
 
 def _format_size(container: ContainerSummary) -> str:
@@ -107,12 +141,35 @@ def _format_labels(labels: Mapping[str, str]) -> str:
 
 
 def format_ports(ports: list[Port]) -> str:
-    """Format ports as `0.0.0.0:8080->80/tcp, 443/tcp` (pure)."""
-    texts = []
-    for port in sorted(ports, key=lambda p: (p.get("PrivatePort", 0), p.get("Type", ""), p.get("IP", ""))):
-        inner = f"{port.get('PrivatePort', 0)}/{port.get('Type', 'tcp')}"
-        address = port.get("IP", "")
-        if ":" in address:
-            address = f"[{address}]"
-        texts.append(f"{address}:{port['PublicPort']}->{inner}" if port.get("PublicPort") else inner)
-    return ", ".join(dict.fromkeys(texts))
+    """Format ports as `0.0.0.0:8080->80/tcp, 443/tcp`; those in a row are one range (pure)."""
+    ranges: dict[tuple[str, str], tuple[int, int]] = {}
+    texts: list[str] = []
+    mapped: list[str] = []
+    for port in sorted(ports, key=_port_order):
+        inner, address, kind = port.get("PrivatePort", 0), port.get("IP", ""), port.get("Type", "tcp")
+        outer = port.get("PublicPort", 0)
+        if address and outer != inner:
+            mapped.append(f"{_bracket(address)}:{outer}->{inner}/{kind}")
+            continue
+        key = (address, kind)
+        first, last = ranges.get(key, (inner, inner - 1))
+        if last + 1 != inner:
+            texts.append(_format_range(key, first, last))
+            first = inner
+        ranges[key] = (first, inner)
+    texts += [_format_range(key, first, last) for key, (first, last) in ranges.items()]
+    return ", ".join(texts + mapped)
+
+
+def _port_order(port: Port) -> tuple[int, str, int, str]:
+    return port.get("PrivatePort", 0), port.get("IP", ""), port.get("PublicPort", 0), port.get("Type", "")
+
+
+def _bracket(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _format_range(key: tuple[str, str], first: int, last: int) -> str:
+    address, kind = key
+    span = str(first) if first == last else f"{first}-{last}"
+    return f"{_bracket(address)}:{span}->{span}/{kind}" if address else f"{span}/{kind}"

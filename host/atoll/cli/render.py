@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO, Any
 
-GAP = "   "
+GAP = 3
+LEAST_WIDTH = 10
+"""Of a column with its gap, as Docker lays out its tables."""
 ELLIPSIS = "…"
 MIN_COLUMN = 6
 
@@ -32,6 +34,16 @@ def _width() -> int:
         return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
     except OSError:
         return 80
+
+
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal."""
+    return sys.stdout.isatty()
+
+
+def is_person() -> bool:
+    """Whether what is said goes to a terminal."""
+    return sys.stderr.isatty()
 
 
 def out(text: str = "") -> None:
@@ -76,7 +88,8 @@ def print_json(value: Any, *, compact: bool = False) -> None:
     """Print a value as JSON; `compact` on one line, as lists do it row by row."""
     import json
 
-    print(json.dumps(value, separators=(",", ":")) if compact else json.dumps(value, indent=4, ensure_ascii=False))
+    layout: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 4}
+    print(json.dumps(value, ensure_ascii=False, **layout))
 
 
 def print_table(rows: Sequence[dict[str, str]], columns: Sequence[str], *, width: int | None = None) -> None:
@@ -96,11 +109,33 @@ def format_table(rows: Sequence[dict[str, str]], columns: Sequence[str], width: 
     heads = [column.replace("_", " ").upper() for column in columns]
     cells = [[_one_line(row.get(column, "")) for column in columns] for row in rows]
     wanted = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
-    widths = _fit(wanted, [max(MIN_COLUMN, len(head)) for head in heads], width - len(GAP) * (len(columns) - 1))
-    return [
-        GAP.join(_cell(text, size) for text, size in zip(line, widths, strict=True)).rstrip()
-        for line in [heads, *cells]
-    ]
+    wanted[:-1] = [max(size, LEAST_WIDTH - GAP) for size in wanted[:-1]]
+    widths = _fit(wanted, [max(MIN_COLUMN, len(head)) for head in heads], width - GAP * (len(columns) - 1))
+    return [_lay_out(line, widths) for line in [heads, *cells]]
+
+
+def _lay_out(line: list[str], widths: list[int]) -> str:
+    cut = [text[: size - 1] + ELLIPSIS if len(text) > size else text for text, size in zip(line, widths, strict=True)]
+    return "".join(text.ljust(size + GAP) for text, size in zip(cut[:-1], widths[:-1], strict=True)) + cut[-1]
+
+
+def align(text: str, least_width: int = LEAST_WIDTH) -> str:
+    """Turn tabs into columns (pure): each as wide as its cells in the lines above and below that have it, too."""
+    lines = [line.split("\t") for line in text.split("\n")]
+    result = ["" for _ in lines]
+    for column in range(max(map(len, lines))):
+        start = 0
+        while start < len(lines):
+            end = start
+            while end < len(lines) and len(lines[end]) > column + 1:
+                end += 1
+            width = max((len(line[column]) + GAP for line in lines[start:end]), default=0)
+            for at in range(start, end):
+                result[at] += lines[at][column].ljust(max(width, least_width))
+            if end < len(lines) and len(lines[end]) == column + 1:
+                result[end] += lines[end][column]
+            start = end + 1
+    return "\n".join(result)
 
 
 def _one_line(text: str) -> str:
@@ -118,10 +153,6 @@ def _fit(wanted: list[int], least: list[int], room: int) -> list[int]:
         widest = max(candidates, key=lambda i: widths[i])
         widths[widest] -= 1
     return widths
-
-
-def _cell(text: str, size: int) -> str:
-    return text[: size - 1] + ELLIPSIS if len(text) > size else text.ljust(size)
 
 
 @contextmanager
@@ -143,31 +174,46 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
-def human_size(size_bytes: int) -> str:
-    """Format a size as Docker does: decimal units, three significant digits."""
-    value = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            return f"{value:.3g}{unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
+def human_size(size_bytes: float, digits: int = 3) -> str:
+    """Format a size as Docker does: decimal units, three significant digits or (totals) four."""
+    return _human(size_bytes, 1000, ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"), digits)
+
+
+def binary_size(size_bytes: float) -> str:
+    """Format memory as Docker does: binary units, four significant digits."""
+    return _human(size_bytes, 1024, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"), 4)
+
+
+def _human(value: float, base: int, units: Sequence[str], digits: int) -> str:
+    at = 0
+    while float(f"{value:.{digits}g}") >= base and at < len(units) - 1:
+        value, at = value / base, at + 1
+    return f"{value:.{digits}g}{units[at]}"
+
+
+def clear_screen() -> None:
+    """Begin a live table at the top of an empty terminal."""
+    sys.stdout.write("\033[H\033[2J")
+
+
+def ask(question: str) -> bool:
+    """Ask a person at the terminal; anything but y or yes is a no, silence too."""
+    print(question, end=" ", flush=True)
+    answer = sys.stdin.readline()
+    return answer.strip().lower() in ("y", "yes")
 
 
 def human_duration(seconds: float) -> str:
     """Format a span as Docker does: one rough unit (`About a minute`, `3 hours`)."""
     whole = int(max(0, seconds))
-    if whole < 1:
-        return "Less than a second"
-    steps: Iterable[tuple[int, int, str, str]] = (
-        (60, 1, "1 second", "seconds"),
-        (3600, 60, "About a minute", "minutes"),
-        (172800, 3600, "About an hour", "hours"),
-        (1209600, 86400, "1 day", "days"),
-        (5184000, 604800, "1 week", "weeks"),
-        (63072000, 2592000, "1 month", "months"),
-    )
-    for limit, unit, single, plural in steps:
-        if whole < limit:
-            count = whole // unit
-            return single if count == 1 else f"{count} {plural}"
-    return f"{whole // 31536000} years"
+    minutes, hours = whole // 60, (whole + 1800) // 3600  # hours are rounded, all else is cut
+    if whole < 60:
+        return {0: "Less than a second", 1: "1 second"}.get(whole, f"{whole} seconds")
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for limit, unit, name in ((14, 1, "days"), (60, 7, "weeks"), (730, 30, "months")):
+        if hours < limit * 24:
+            return f"{hours // 24 // unit} {name}"
+    return f"{hours // 24 // 365} years"

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..errors import ConfigError
 from . import exits
 from .flags import with_options
 from .launch import Launch, run_container
@@ -43,11 +44,14 @@ def run(target: Target, /, **raw: Any) -> int:
     return run_container(target, raw)
 
 
-@click.command(cls=DockerCommand, context_settings=CONTEXT)
+@click.command(cls=DockerCommand, failure_code=exits.ENGINE_FAILED, context_settings=CONTEXT)
 @with_options(CONTAINER_OPTIONS)
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_target
 def create(target: Target, /, **raw: Any) -> None:
     """Create a container without starting it, and print its id."""
-    out(Launch(target, {**raw, "detach_keys": None, "sig_proxy": True}).create())
+    try:
+        out(Launch(target, {**raw, "detach_keys": None, "sig_proxy": True}).create())
+    except ConfigError as error:  # as Docker's: wrong flags are 125, an engine's refusal is 1
+        raise exits.ExitWith(error, exits.ENGINE_FAILED) from error

@@ -1,4 +1,4 @@
-"""`atoll version`, `info` and `events`."""
+"""`atoll version` and `events`."""
 
 from __future__ import annotations
 
@@ -14,27 +14,8 @@ from ..errors import HostError
 from .filters import parse_filters
 from .lazy import DockerCommand, pass_target
 from .moments import parse_moment
-from .render import fail, human_size, out, print_json
+from .render import fail, out, print_json
 from .target import Target
-
-INFO_ROWS = (
-    ("Name", "Name"),
-    ("Server Version", "ServerVersion"),
-    ("Operating System", "OperatingSystem"),
-    ("Kernel Version", "KernelVersion"),
-    ("Architecture", "Architecture"),
-    ("CPUs", "NCPU"),
-    ("Total Memory", "MemTotal"),
-    ("Storage Driver", "Driver"),
-    ("Cgroup Driver", "CgroupDriver"),
-    ("Cgroup Version", "CgroupVersion"),
-    ("Containers", "Containers"),
-    (" Running", "ContainersRunning"),
-    (" Paused", "ContainersPaused"),
-    (" Stopped", "ContainersStopped"),
-    ("Images", "Images"),
-    ("Root Dir", "DockerRootDir"),
-)
 
 
 def client_version() -> dict[str, str]:
@@ -65,7 +46,7 @@ def version(target: Target, format: str | None) -> int:
     except HostError as error:
         failure = error
     if format:
-        out(render("{{json .}}" if format == "json" else format, both))
+        out(render(format, both))
     else:
         _print_sides(both)
     if failure:
@@ -90,24 +71,6 @@ def _print_sides(both: dict[str, Any]) -> None:
             ("Arch", "Arch"),
         ):
             out(f" {label + ':':<14}{server.get(key, '')}")
-
-
-@click.command(cls=DockerCommand)
-@click.option("-f", "--format", metavar="FORMAT", help="json, or a template as '{{.Driver}}'.")
-@pass_target
-def info(target: Target, format: str | None) -> None:
-    """Show numbers and abilities of the engine."""
-    from .template import render
-
-    found = target.engine().system.info()
-    if format:
-        out(render("{{json .}}" if format == "json" else format, found))
-        return
-    for label, key in INFO_ROWS:
-        if key in found:
-            out(f"{label}: {human_size(found[key]) if key == 'MemTotal' else found[key]}")
-    for warning in found.get("Warnings") or ():
-        fail(str(warning))
 
 
 @click.command(cls=DockerCommand)

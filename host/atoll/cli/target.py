@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from ..client.engine import Engine
     from ..machine.endpoint import Endpoint
 
+MACHINE_SOCKET = "/run/docker.sock"
 KINDS = ("unix", "tcp", "npipe")
 
 
@@ -28,6 +29,19 @@ class Target:
         if self._engine is None:
             self._engine = self._find_running() or self._start()
         return self._engine
+
+    def api_socket(self) -> str:
+        """The engine's own socket as its containers may be given it.
+
+        That of an address, or of the engine on this host; in a machine it is where all look for it.
+        """
+        from ..machine.store import find_machine
+
+        machine = None if self.host else find_machine(self.machine)
+        if self.host or (machine and machine.config.driver == "native"):
+            endpoint = self.engine().endpoint
+            return endpoint.address if endpoint.kind == "unix" else MACHINE_SOCKET
+        return MACHINE_SOCKET
 
     def _find_running(self) -> Engine | None:
         """The engine of a machine that runs, which is nearly always: without loading what starts one."""

@@ -1,96 +1,97 @@
-"""`--format`: the part of Go's templates that people use with Docker.
-
-`{{.Field.Sub}}`, `{{json .Field}}`, `{{.}}`, text around them, `\\t` and `\\n`. What is beyond that is refused by name
-rather than printed wrong; for it there is `--format json` and any JSON tool.
-"""
+"""`--format`: a template, `table` with a template, or `json`."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError
-from .render import out, print_json, print_table
+from . import gofunctions, gotemplate
+from .render import align, out, print_json, print_table
 
-_PLACE = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
-_EXPRESSION = re.compile(r"(?:(json|upper|lower|len)\s+)?(\.[\w.\-]*)")
 TABLE = "table"
+JSON = "json"
+Row = Mapping[str, Any]
 
 
-def print_list(rows: Sequence[Mapping[str, str]], columns: Mapping[str, str], format: str | None) -> None:
+def print_list(
+    rows: Sequence[Row], columns: Mapping[str, str], format: str | None, headings: Mapping[str, str] | None = None
+) -> None:
     """Print rows as a table, as JSON (one line each), or by a template.
 
     Arguments:
         rows: dicts by field, in Docker's spelling.
         columns: heading by field, of what the table shows by default.
         format: the value of `--format`.
+        headings: of the other fields, for `table` with a template; a field's own name when it has none.
+
+    Raises:
+        ConfigError: as `render`.
     """
-    if format is None or format == TABLE:
+    if format in (None, "", TABLE):
         _print_columns(rows, columns)
-    elif format == "json":
+    elif format == JSON:
         for row in rows:
-            print_json(row, compact=True)
-    elif format.startswith(TABLE + " "):
-        fields = [match[2].lstrip(".") for match in _EXPRESSION.finditer(format)]
-        _print_columns(rows, {field: columns.get(field, field) for field in fields})
+            print_json(_fields(row), compact=True)
+    elif str(format).startswith(TABLE):
+        _print_custom_table(str(format)[len(TABLE) :], rows, {**(headings or {}), **columns})
     else:
+        nodes = parse(str(format))
         for row in rows:
-            out(render(format, row))
+            out(_execute(nodes, row))
 
 
-def _print_columns(rows: Sequence[Mapping[str, str]], columns: Mapping[str, str]) -> None:
-    headings = list(columns.values())
-    print_table([{columns[field]: row.get(field, "") for field in columns} for row in rows], headings)
+def _print_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> None:
+    keys = list(columns.values())
+    print_table([{columns[field]: str(row.get(field, "")) for field in columns} for row in rows], keys)
+
+
+def _print_custom_table(template: str, rows: Sequence[Row], headings: Mapping[str, str]) -> None:
+    nodes = parse(template)
+    fields = {*headings, *(name for row in rows for name in row)}
+    names = {field: headings.get(field, field).replace("_", " ").upper() for field in fields}
+    head = gotemplate.execute_heading(nodes, names)
+    out(align("\n".join([head, *(_execute(nodes, row) for row in rows)])))
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """What is printed of a row as JSON: its fields by name, not its methods."""
+    return {name: row[name] for name in sorted(row) if not callable(row[name])}
+
+
+def parse(template: str) -> tuple[gotemplate.Node, ...]:
+    """Parse a template; `\\t` and `\\n` in it are a tab and a new line.
+
+    Raises:
+        ConfigError: malformed.
+    """
+    try:
+        return gotemplate.parse_template(template.strip(" ").replace("\\t", "\t").replace("\\n", "\n"))
+    except gotemplate.TemplateError as error:
+        raise _explain(error) from error
+
+
+def _execute(nodes: tuple[gotemplate.Node, ...], row: Row) -> str:
+    try:
+        methods = {name: item for name, item in row.items() if callable(item)}
+        return gotemplate.execute(nodes, {**_fields(row), **methods})
+    except gotemplate.TemplateError as error:
+        raise _explain(error) from error
 
 
 def render(template: str, value: Any) -> str:
-    """Fill a template from a value.
+    """Fill a template from a value; `json` is one for all of it.
 
     Raises:
-        ConfigError: an expression beyond the part that is known, or a field that is not there.
+        ConfigError: a mistake in the template, or a field that is not there.
     """
-    text = template.replace("\\t", "\t").replace("\\n", "\n")
-    return _PLACE.sub(lambda match: _evaluate(match[1], value), text)
+    if template == JSON:
+        return gofunctions.to_json(value)
+    try:
+        return gotemplate.execute(parse(template), value)
+    except gotemplate.TemplateError as error:
+        raise _explain(error) from error
 
 
-def _evaluate(expression: str, value: Any) -> str:
-    match = _EXPRESSION.fullmatch(expression)
-    if not match:
-        raise ConfigError(
-            f"unsupported format: {{{{{expression}}}}}", "use {{.Field}}, {{json .Field}} or --format json"
-        )
-    found = _find(match[2], value)
-    match match[1]:
-        case "json":
-            return json.dumps(found, separators=(",", ":"))
-        case "upper":
-            return _format(found).upper()
-        case "lower":
-            return _format(found).lower()
-        case "len":
-            return str(len(found)) if isinstance(found, str | list | dict) else "0"
-        case _:
-            return _format(found)
-
-
-def _find(path: str, value: Any) -> Any:
-    for name in filter(None, path.split(".")):
-        if not isinstance(value, Mapping) or name not in value:
-            raise ConfigError(f"no field {name!r} in {path!r}", "see what there is with `--format json`")
-        value = value[name]
-    return value
-
-
-def _format(value: Any) -> str:
-    """Format as Go does where it matters: booleans in lower case, nothing as `<no value>`, lists in brackets."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + " ".join(_format(item) for item in value) + "]"
-    if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{_format(value[key])}" for key in sorted(value)) + "]"
-    return str(value)
+def _explain(error: gotemplate.TemplateError) -> ConfigError:
+    return ConfigError(f"cannot use --format: {error}", "see what fields there are with --format json")

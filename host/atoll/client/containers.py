@@ -84,17 +84,58 @@ class Containers:
         """Ask a container to end, kill it after a while."""
         self._engine.call("POST", f"/containers/{quote(container)}/stop", {"t": timeout_s, "signal": signal})
 
-    def restart(self, container: str, *, timeout_s: int | None = None) -> None:
+    def restart(self, container: str, *, timeout_s: int | None = None, signal: str | None = None) -> None:
         """Stop and start a container."""
-        self._engine.call("POST", f"/containers/{quote(container)}/restart", {"t": timeout_s})
+        self._engine.call("POST", f"/containers/{quote(container)}/restart", {"t": timeout_s, "signal": signal})
+
+    def pause(self, container: str) -> None:
+        """Stop all of a container's processes where they are."""
+        self._engine.call("POST", f"/containers/{quote(container)}/pause")
+
+    def unpause(self, container: str) -> None:
+        """Let a paused container's processes go on."""
+        self._engine.call("POST", f"/containers/{quote(container)}/unpause")
+
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
+        self._engine.call("POST", f"/containers/{quote(container)}/rename", {"name": name})
+
+    def update(self, container: str, changes: dict[str, Any]) -> Sequence[str]:
+        """Change limits and restart policy of a container; returns the engine's warnings."""
+        answer = self._engine.call("POST", f"/containers/{quote(container)}/update", json=changes)
+        return (answer or {}).get("Warnings") or ()
+
+    def top(self, container: str, ps_arguments: str = "") -> dict[str, Any]:
+        """The processes of a container: `Titles` and rows of `Processes`."""
+        query = {"ps_args": ps_arguments or None}
+        answer: dict[str, Any] = self._engine.call("GET", f"/containers/{quote(container)}/top", query)
+        return answer
+
+    def stats(self, container: str, *, stream: bool) -> Response:
+        """What a container uses: lines of JSON, one a second, or only one."""
+        return self._engine.request("GET", f"/containers/{quote(container)}/stats", {"stream": stream})
+
+    def changes(self, container: str) -> Sequence[dict[str, Any]]:
+        """What a container changed in its files: `Path` and `Kind` (0 changed, 1 added, 2 deleted)."""
+        found: Sequence[dict[str, Any]] | None = self._engine.call("GET", f"/containers/{quote(container)}/changes")
+        return found or ()
+
+    def export(self, container: str) -> Response:
+        """A container's files as a tar archive."""
+        return self._engine.request("GET", f"/containers/{quote(container)}/export")
+
+    def prune(self, filters: Filters | None = None) -> dict[str, Any]:
+        """Remove all containers that do not run."""
+        answer: dict[str, Any] = self._engine.call("POST", "/containers/prune", {"filters": format_filters(filters)})
+        return answer
 
     def kill(self, container: str, signal: str = "KILL") -> None:
         """Send a signal to a container's first process."""
         self._engine.call("POST", f"/containers/{quote(container)}/kill", {"signal": signal})
 
-    def remove(self, container: str, *, force: bool = False, volumes: bool = False) -> None:
-        """Remove a container."""
-        query = {"force": force or None, "v": volumes or None}
+    def remove(self, container: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+        """Remove a container, or only a link to it."""
+        query = {"force": force or None, "v": volumes or None, "link": link or None}
         self._engine.call("DELETE", f"/containers/{quote(container)}", query)
 
     def resize(self, container: str, *, height: int, width: int) -> None:
@@ -140,6 +181,7 @@ class Containers:
         until: str | None = None,
         timestamps: bool = False,
         tail: str = "all",
+        details: bool = False,
     ) -> Response:
         """What a container wrote; frames as in `attach` unless it has a terminal."""
         query = {
@@ -150,6 +192,7 @@ class Containers:
             "until": until,
             "timestamps": timestamps or None,
             "tail": tail,
+            "details": details or None,
         }
         return self._engine.request("GET", f"/containers/{quote(container)}/logs", query)
 

@@ -16,19 +16,22 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from ..errors import ApiError
-from .transport import Body, Connection, RawStream, Response, format_query
+from .transport import Body, Connection, QueryValue, RawStream, Response, format_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .archives import Archives
     from .containers import Containers
     from .execs import Execs
     from .images import Images
+    from .networks import Networks
     from .system import System
     from .types import Endpoint
+    from .volumes import Volumes
 
-Query = Mapping[str, str | int | bool | None]
+Query = Mapping[str, QueryValue]
 MAX_IDLE = 4
 MAX_ERROR_BODY = 16 * 1024
 
@@ -40,6 +43,13 @@ class Engine:
         self.endpoint = endpoint
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
+
+    @cached_property
+    def archives(self) -> Archives:
+        """`/containers/.../archive`"""
+        from .archives import Archives
+
+        return Archives(self)
 
     @cached_property
     def containers(self) -> Containers:
@@ -61,6 +71,20 @@ class Engine:
         from .images import Images
 
         return Images(self)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """`/networks/...`"""
+        from .networks import Networks
+
+        return Networks(self)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """`/volumes/...`"""
+        from .volumes import Volumes
+
+        return Volumes(self)
 
     @cached_property
     def system(self) -> System:

@@ -32,6 +32,15 @@ class System:
         """Numbers and abilities."""
         return cast("dict[str, Any]", self._engine.call("GET", "/info"))
 
+    def disk_usage(self) -> dict[str, Any]:
+        """What images, containers and volumes take on the disk."""
+        return cast("dict[str, Any]", self._engine.call("GET", "/system/df"))
+
+    def prune_build_cache(self, filters: Filters | None = None) -> dict[str, Any]:
+        """Remove what builds have left and nothing needs."""
+        answer = self._engine.call("POST", "/build/prune", {"filters": format_filters(filters)})
+        return cast("dict[str, Any]", answer)
+
     def memory(self) -> dict[str, int]:
         """What the engine's own processes use, in bytes of proportional set size; Atoll's engine only."""
         return cast("dict[str, int]", self._engine.call("GET", "/atoll/memory"))

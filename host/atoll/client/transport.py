@@ -12,7 +12,7 @@ What went wrong decides what the caller may do, so it is told apart here:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..errors import AgentUnreachable, OutcomeUnknown, ProtocolError
 from .streams import open_stream
@@ -30,6 +30,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
 Body = bytes | Iterable[bytes]
+QueryValue = str | int | bool | Sequence[str] | None
 
 
 def quote(text: str) -> str:
@@ -37,12 +38,13 @@ def quote(text: str) -> str:
     return "".join(chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in text.encode())
 
 
-def format_query(values: dict[str, str | int | bool | None]) -> str:
-    """Format a query string with its `?`; None leaves a value out, booleans become 1 and 0."""
+def format_query(values: Mapping[str, QueryValue]) -> str:
+    """Format a query string with its `?`; None leaves a value out, booleans become 1 and 0, a list repeats the name."""
     pairs = (
-        f"{name}={quote(str(int(value)) if isinstance(value, bool) else str(value))}"
+        f"{name}={quote(str(int(item)) if isinstance(item, bool) else str(item))}"
         for name, value in values.items()
         if value is not None
+        for item in (value if isinstance(value, list | tuple) else [value])
     )
     text = "&".join(pairs)
     return f"?{text}" if text else ""

@@ -59,16 +59,25 @@ class Mount(TypedDict, total=False):
     Source: str
     Target: str
     ReadOnly: bool
+    Consistency: str
     BindOptions: dict[str, Any]
     VolumeOptions: dict[str, Any]
+    ImageOptions: dict[str, Any]
     TmpfsOptions: dict[str, Any]
 
 
 class HostConfig(TypedDict, total=False):
     """What a container gets from the machine: limits, mounts, privileges."""
 
+    Annotations: dict[str, str]
     AutoRemove: bool
     Binds: list[str]
+    BlkioDeviceReadBps: list[dict[str, Any]]
+    BlkioDeviceReadIOps: list[dict[str, Any]]
+    BlkioDeviceWriteBps: list[dict[str, Any]]
+    BlkioDeviceWriteIOps: list[dict[str, Any]]
+    BlkioWeight: int
+    BlkioWeightDevice: list[dict[str, Any]]
     CapAdd: list[str]
     CapDrop: list[str]
     CgroupParent: str
@@ -77,9 +86,12 @@ class HostConfig(TypedDict, total=False):
     ContainerIDFile: str
     CpuPeriod: int
     CpuQuota: int
+    CpuRealtimePeriod: int
+    CpuRealtimeRuntime: int
     CpuShares: int
     CpusetCpus: str
     CpusetMems: str
+    DeviceCgroupRules: list[str]
     Devices: list[DeviceMapping]
     Dns: list[str]
     DnsOptions: list[str]
@@ -88,10 +100,14 @@ class HostConfig(TypedDict, total=False):
     GroupAdd: list[str]
     Init: bool
     IpcMode: str
+    Isolation: str
+    KernelMemory: int
+    Links: list[str]
     LogConfig: dict[str, Any]
     Memory: int
     MemoryReservation: int
     MemorySwap: int
+    MemorySwappiness: int
     Mounts: list[Mount]
     NanoCpus: int
     NetworkMode: str
@@ -104,12 +120,17 @@ class HostConfig(TypedDict, total=False):
     PublishAllPorts: bool
     ReadonlyRootfs: bool
     RestartPolicy: dict[str, Any]
+    Runtime: str
     SecurityOpt: list[str]
     ShmSize: int
+    StorageOpt: dict[str, str]
     Sysctls: dict[str, str]
     Tmpfs: dict[str, str]
-    Ulimits: list[dict[str, Any]]
     UTSMode: str
+    Ulimits: list[dict[str, Any]]
+    UsernsMode: str
+    VolumeDriver: str
+    VolumesFrom: list[str]
 
 
 class CreateRequest(TypedDict, total=False):
@@ -182,6 +203,8 @@ class ImageSummary(TypedDict, total=False):
     RepoDigests: list[str] | None
     Created: int
     Size: int
+    SharedSize: int
+    Containers: int
     Labels: dict[str, str] | None
 
 

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from atoll.cli import app
+from atoll.cli import app, groups
 from atoll.cli.exits import start_failure_code
+from atoll.cli.options import RUN_OPTIONS
 from atoll.cli.target import parse_host
 from atoll.errors import ConfigError
+
+RUN_FLAGS = """
+--add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent
+--cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus
+--cpuset-mems -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops
+--device-write-bps --device-write-iops --disable-content-trust --dns --dns-option --dns-search --domainname
+--entrypoint -e --env --env-file --expose --gpus --group-add --health-cmd --health-interval --health-retries
+--health-start-interval --health-start-period --health-timeout -h --hostname --init -i --interactive --ip --ip6 --ipc
+--isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address -m
+--memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --net --network-alias
+--no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged -p --publish -P
+--publish-all --pull -q --quiet --read-only --restart --rm --runtime --security-opt --shm-size --sig-proxy
+--stop-signal --stop-timeout --storage-opt --sysctl --tmpfs -t --tty --ulimit --use-api-socket -u --user --userns
+--uts -v --volume --volume-driver --volumes-from -w --workdir
+"""
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
@@ -21,6 +37,36 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for name, entry in app.COMMANDS.items():
         assert entry.hidden or name in out
+
+
+GROUPS = {
+    "container": groups.CONTAINER,
+    "image": groups.IMAGE,
+    "volume": groups.VOLUME,
+    "network": groups.NETWORK,
+    "system": groups.SYSTEM,
+    "context": groups.CONTEXT,
+}
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group, table in GROUPS.items() for name in table])
+def test_every_command_of_a_group_explains_itself(group: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, group, name, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: atoll {group} {name}")
+    assert all(len(line) <= 100 for line in out.splitlines())
+
+
+def test_help_of_a_group_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    for group, table in GROUPS.items():
+        out = run(capsys, group, "--help")[1]
+        assert all((name in out.split()) is not entry.hidden for name, entry in table.items() if name != "list")
+
+
+def test_every_flag_of_dockers_run_is_there() -> None:
+    """Those of Windows apart."""
+    names = {name for option in RUN_OPTIONS for name in option.names}
+    assert not set(RUN_FLAGS.split()) - names
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)

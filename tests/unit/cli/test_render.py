@@ -43,7 +43,7 @@ def test_table_without_rows_has_headings() -> None:
         (1234, "1.23kB"),
         (999_999, "1MB"),
         (123_456_789, "123MB"),
-        (10**15, "1e+03TB"),
+        (10**15, "1PB"),
     ],
 )
 def test_human_size(size: int, text: str) -> None:
@@ -81,7 +81,7 @@ def test_template() -> None:
     assert render("{{.Env}} {{.Labels}} {{.State.Health}}", value) == "[a=1 b=2] map[a:1 b:2] <no value>"
 
 
-@pytest.mark.parametrize("template", ["{{range .Env}}{{.}}{{end}}", "{{.Nope}}", "{{.State.Nope.More}}"])
+@pytest.mark.parametrize("template", ["{{block .Env}}", "{{.Nope}}", "{{.State.Nope.More}}", "{{.Env"])
 def test_template_beyond_what_is_known_is_refused(template: str) -> None:
     with pytest.raises(ConfigError):
         render(template, {"State": {}, "Env": []})

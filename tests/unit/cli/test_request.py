@@ -50,7 +50,7 @@ GOLDEN = [
     ("-di atoll/base", base(AttachStdout=False, AttachStderr=False, OpenStdin=True)),
     ("-a stdout atoll/base", base(AttachStderr=False)),
     ("-i -a stdin atoll/base", base(**STDIN, AttachStdout=False, AttachStderr=False)),
-    ("-e A=1 -e A=2 -e HOME_TOWN -e MISSING atoll/base", base(Env=["A=2", "HOME_TOWN=Bikini"])),
+    ("-e A=1 -e A=2 -e HOME_TOWN -e MISSING atoll/base", base(Env=["A=2", "HOME_TOWN=Bikini", "MISSING"])),
     (
         "-w /src -u 1000:100 -h box --domainname d atoll/base",
         base(WorkingDir="/src", User="1000:100", Hostname="box", Domainname="d"),
@@ -81,7 +81,7 @@ GOLDEN = [
         base(
             HostConfig={
                 "ReadonlyRootfs": True,
-                "CapAdd": ["NET_ADMIN"],
+                "CapAdd": ["CAP_NET_ADMIN"],
                 "CapDrop": ["ALL"],
                 "SecurityOpt": ["no-new-privileges"],
                 "Privileged": True,
@@ -117,6 +117,110 @@ GOLDEN = [
             }
         ),
     ),
+    (
+        "-p 8080:80 -p 127.0.0.1:53:53/udp -p [::1]:0:90 -p 7 -P --expose 1-2/udp atoll/base",
+        base(
+            ExposedPorts={port: {} for port in ("80/tcp", "53/udp", "90/tcp", "7/tcp", "1/udp", "2/udp")},
+            HostConfig={
+                "PortBindings": {
+                    "80/tcp": [{"HostIp": "", "HostPort": "8080"}],
+                    "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}],
+                    "90/tcp": [{"HostIp": "::1", "HostPort": "0"}],
+                    "7/tcp": [{"HostIp": "", "HostPort": ""}],
+                },
+                "PublishAllPorts": True,
+            },
+        ),
+    ),
+    (
+        "--network name=front,alias=web,ip=10.0.0.2 --network back --link db:d --dns-search x --dns-opt y atoll/base",
+        base(
+            HostConfig={"NetworkMode": "front", "Links": ["db:d"], "DnsSearch": ["x"], "DnsOptions": ["y"]},
+            NetworkingConfig={
+                "EndpointsConfig": {
+                    "front": {"Aliases": ["web"], "Links": ["db:d"], "IPAMConfig": {"IPv4Address": "10.0.0.2"}},
+                    "back": {},
+                }
+            },
+        ),
+    ),
+    (
+        "--network n --network-alias a --network-alias b --ip 10.0.0.2 --ip6 fd00::2 --link-local-ip 169.254.1.1"
+        " --mac-address 02:00:00:00:00:01 atoll/base",
+        base(
+            HostConfig={"NetworkMode": "n"},
+            NetworkingConfig={
+                "EndpointsConfig": {
+                    "n": {
+                        "Aliases": ["a", "b"],
+                        "IPAMConfig": {
+                            "IPv4Address": "10.0.0.2",
+                            "IPv6Address": "fd00::2",
+                            "LinkLocalIPs": ["169.254.1.1"],
+                        },
+                        "MacAddress": "02:00:00:00:00:01",
+                    }
+                }
+            },
+        ),
+    ),
+    (
+        "--mac-address 02:00:00:00:00:01 --link db atoll/base",
+        base(
+            HostConfig={"Links": ["db"]},
+            NetworkingConfig={"EndpointsConfig": {"default": {"MacAddress": "02:00:00:00:00:01"}}},
+        ),
+    ),
+    (
+        "--health-cmd true --health-interval 1m30s --health-timeout 500ms --health-retries 3"
+        " --health-start-period 0 --health-start-interval 1.5s atoll/base",
+        base(
+            Healthcheck={
+                "Test": ["CMD-SHELL", "true"],
+                "Interval": 90 * 10**9,
+                "Timeout": 5 * 10**8,
+                "Retries": 3,
+                "StartPeriod": 0,
+                "StartInterval": 15 * 10**8,
+            }
+        ),
+    ),
+    ("--no-healthcheck atoll/base", base(Healthcheck={"Test": ["NONE"]})),
+    (
+        "--blkio-weight 300 --blkio-weight-device /dev/a:400 --device-read-bps /dev/a:1mb --device-write-bps /dev/a:7"
+        " --device-read-iops /dev/a:8 --device-write-iops /dev/b:9 --memory-swappiness 0 --kernel-memory 4m"
+        " --cpu-rt-period 10 --cpu-rt-runtime 5 atoll/base",
+        base(
+            HostConfig={
+                "BlkioWeight": 300,
+                "BlkioWeightDevice": [{"Path": "/dev/a", "Weight": 400}],
+                "BlkioDeviceReadBps": [{"Path": "/dev/a", "Rate": 1 << 20}],
+                "BlkioDeviceWriteBps": [{"Path": "/dev/a", "Rate": 7}],
+                "BlkioDeviceReadIOps": [{"Path": "/dev/a", "Rate": 8}],
+                "BlkioDeviceWriteIOps": [{"Path": "/dev/b", "Rate": 9}],
+                "MemorySwappiness": 0,
+                "KernelMemory": 4 << 20,
+                "CpuRealtimePeriod": 10,
+                "CpuRealtimeRuntime": 5,
+            }
+        ),
+    ),
+    (
+        "--runtime r --userns host --isolation default --storage-opt size=1g --annotation a=b --volume-driver d"
+        " --volumes-from c:ro --use-api-socket --pull never -q --disable-content-trust atoll/base",
+        base(
+            HostConfig={
+                "Runtime": "r",
+                "UsernsMode": "host",
+                "Isolation": "default",
+                "StorageOpt": {"size": "1g"},
+                "Annotations": {"a": "b"},
+                "VolumeDriver": "d",
+                "VolumesFrom": ["c:ro"],
+                "Mounts": [{"Type": "bind", "Source": "/run/docker.sock", "Target": "/var/run/docker.sock"}],
+            }
+        ),
+    ),
 ]
 
 
@@ -142,6 +246,33 @@ def test_create_request(line: str, wanted: dict[str, Any]) -> None:
         "--ulimit nofile atoll/base",
         "--device /a:/b:c:d atoll/base",
         "-e =x atoll/base",
+        "-p 80:x atoll/base",
+        "-p 70000 atoll/base",
+        "-p 1-3:4-5 atoll/base",
+        "-p 1.2.3:80:80 atoll/base",
+        "-p 80/icmp atoll/base",
+        "-p 80: atoll/base",
+        "--expose 1:2 atoll/base",
+        "--expose 9-1 atoll/base",
+        "--network name=,alias=x atoll/base",
+        "--network name=x,colour=red atoll/base",
+        "--network host --network n atoll/base",
+        "--network n --network n atoll/base",
+        "--network host --network-alias x atoll/base",
+        "--network name=n,ip=10.0.0.1 --ip 10.0.0.2 atoll/base",
+        "--mac-address zz atoll/base",
+        "--health-interval 5 atoll/base",
+        "--health-timeout=-5s atoll/base",
+        "--no-healthcheck --health-cmd true atoll/base",
+        "--gpus all atoll/base",
+        "--pull always atoll/base",
+        "--pull sometimes atoll/base",
+        "--memory-swappiness 101 atoll/base",
+        "--blkio-weight-device /dev/a:5 atoll/base",
+        "--device-read-bps a:5 atoll/base",
+        "--device-read-iops /dev/a:5k atoll/base",
+        "--device-cgroup-rule c atoll/base",
+        "--storage-opt size atoll/base",
     ],
 )
 def test_flags_that_make_no_sense(line: str) -> None:
@@ -149,9 +280,99 @@ def test_flags_that_make_no_sense(line: str) -> None:
         request_of(*line.split())
 
 
+def test_device_rule_has_spaces() -> None:
+    assert request_of("--device-cgroup-rule", "c 10:* rwm", "x")["HostConfig"]["DeviceCgroupRules"] == ["c 10:* rwm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("source=v,target=/b", {"Type": "volume", "Source": "v", "Target": "/b"}),
+        ("type=tmpfs,dst=/t", {"Type": "tmpfs", "Target": "/t"}),
+        (
+            "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770",
+            {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o1770}},
+        ),
+        (
+            "type=bind,src=/a,dst=/b,ro,bind-propagation=rprivate,bind-recursive=readonly,consistency=cached",
+            {
+                "Type": "bind",
+                "Source": "/a",
+                "Target": "/b",
+                "ReadOnly": True,
+                "Consistency": "cached",
+                "BindOptions": {"Propagation": "rprivate", "ReadOnlyForceRecursive": True},
+            },
+        ),
+        (
+            "type=bind,src=/a,dst=/b,readonly=false,bind-nonrecursive",
+            {
+                "Type": "bind",
+                "Source": "/a",
+                "Target": "/b",
+                "ReadOnly": False,
+                "BindOptions": {"NonRecursive": True},
+            },
+        ),
+        (
+            'src=v,dst=/b,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=type=nfs,"volume-opt=o=a,b",'
+            "volume-subpath=s",
+            {
+                "Type": "volume",
+                "Source": "v",
+                "Target": "/b",
+                "VolumeOptions": {
+                    "NoCopy": True,
+                    "Labels": {"a": "b"},
+                    "DriverConfig": {"Name": "local", "Options": {"type": "nfs", "o": "a,b"}},
+                    "Subpath": "s",
+                },
+            },
+        ),
+        (
+            "type=image,src=i,dst=/b,image-subpath=s",
+            {"Type": "image", "Source": "i", "Target": "/b", "ImageOptions": {"Subpath": "s"}},
+        ),
+    ],
+)
+def test_mount(text: str, wanted: dict[str, Any]) -> None:
+    assert request_of("--mount", text, "x")["HostConfig"]["Mounts"] == [wanted]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "target=/b,source",
+        "target=",
+        "target=/b,tmpfs-size=1m",
+        "target=/b,readonly=perhaps",
+        "type=tmpfs,target=/b,tmpfs-mode=9",
+        "type=bind,src=/a,dst=/b,bind-recursive=readonly",
+        "type=bind,src=/a,dst=/b,bind-recursive=some",
+        "target=/b, readonly",
+        'target="/b',
+    ],
+)
+def test_mount_that_makes_no_sense(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        request_of("--mount", text, "x")
+
+
+def test_source_of_a_mount_may_be_a_path_from_here() -> None:
+    mount = request_of("--mount", "type=bind,src=.,dst=/b", "x")["HostConfig"]["Mounts"][0]
+    assert mount["Source"] == str(Path.cwd())
+
+
+def test_labels_of_files_come_before_flags(tmp_path: Path) -> None:
+    file = tmp_path / "labels"
+    file.write_text("# comment\na=1\nb=2\n", encoding="utf-8")
+    assert request_of("--label-file", str(file), "-l", "a=3", "x")["Labels"] == {"a": "3", "b": "2"}
+
+
 def test_environment_file_comes_before_flags(tmp_path: Path) -> None:
     file = tmp_path / "env"
-    file.write_text("# comment\nA=1\nB=with = sign\n\nHOME_TOWN\n", encoding="utf-8")
+    file.write_text("# comment\nA=1\nB=with = sign\n\nHOME_TOWN\nMISSING\n", encoding="utf-8")
     assert request_of("--env-file", str(file), "-e", "A=2", "x")["Env"] == ["A=2", "B=with = sign", "HOME_TOWN=Bikini"]
 
 
