@@ -10,6 +10,9 @@ from typing import Any
 import jsonschema
 import yaml
 
+NULL_IN_TRUTH = (("get", "/exec/{id}/json", "ExitCode"),)
+"""What dockerd answers null for, although its description knows numbers only: an exec that runs has no exit code."""
+
 BESIDE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "docker-engine-api.yaml"
 
 
@@ -24,6 +27,9 @@ class Schema:
 
     def __init__(self, path: Path) -> None:
         self._whole = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for method, path, name in NULL_IN_TRUTH:
+            answer = self._whole["paths"][path][method]["responses"][200]["schema"]
+            answer["properties"][name]["x-nullable"] = True
         self._definitions = {name: _convert(value) for name, value in self._whole["definitions"].items()}
 
     def operations(self) -> list[tuple[str, str]]:
