@@ -100,3 +100,10 @@ def test_prune_tells_what_it_freed(fresh_engine: Engine) -> None:
     assert answer == {"ContainersDeleted": [gone], "SpaceReclaimed": 6}
     assert [row["Id"] for row in fresh_engine.ok("GET", "/containers/json", all=1)] == [kept]
     assert fresh_engine.call("POST", "/containers/prune", filters='{"name": ["x"]}')[0] == 400
+
+
+def test_top_names_users_as_the_machine_does(engine: Engine) -> None:
+    container = engine.running("sleep", "1000")
+    (row,) = engine.ok("GET", f"/containers/{container}/top")["Processes"]
+    assert (row[0], row[-1]) == ("root", "sleep 1000")
+    engine.ok("DELETE", f"/containers/{container}", force=1)

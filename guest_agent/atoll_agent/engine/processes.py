@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -21,7 +23,7 @@ def describe_process(pid: int) -> list[str] | None:
     seconds = (int(fields[11]) + int(fields[12])) // ticks
     started = time.time() - float(Path("/proc/uptime").read_text().split()[0]) + int(fields[19]) / ticks
     return [
-        status["Uid"].split()[0],
+        _user_name(int(status["Uid"].split()[0])),
         str(pid),
         status["PPid"],
         "0",
@@ -30,6 +32,15 @@ def describe_process(pid: int) -> list[str] | None:
         f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}",
         command or f"[{status['Name']}]",
     ]
+
+
+@lru_cache(maxsize=1024)
+def _user_name(uid: int) -> str:
+    """What the machine calls a user, as its `ps` would; containers may call them otherwise."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def proportional_bytes(pid: int) -> int:
