@@ -102,7 +102,7 @@ def test_two_machines_are_two_worlds(pair: Home, name: str, tmp_path: Path) -> N
     pair("run", "-d", "--name", name, "--network", "none", BASE, "sleep", "1000")
     assert pair.out("ps", "-q", "-f", f"name={name}")
     assert pair.out("--machine", "other", "ps", "-aq", "-f", f"name={name}") == ""
-    assert f"no such container or image: {name}" in pair("--machine", "other", "inspect", name, code=1).stderr.decode()
+    assert f"no such object: {name}" in pair("--machine", "other", "inspect", name, code=1).stderr.decode()
     archive = write_archive(tmp_path / "i.tar", f"test/{name}:1", {"file": b"content"})
     pair("--machine", "other", "load", "-q", "-i", str(archive))
     assert f"test/{name}" in pair.out("--machine", "other", "images")
