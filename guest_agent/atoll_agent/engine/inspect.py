@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from ..api.errors import AgentError, Kind, invalid
-from ..images.reference import parse_reference
+from ..api.errors import AgentError, Kind
 from ..images.store import Image, ImageStore
 from ..network.networks import Networks
 from ..runtime.log_file import format_time
@@ -319,52 +316,3 @@ def exec_details(found: Exec) -> dict[str, Any]:
         "DetachKeys": str(body.get("DetachKeys") or ""),
         "Pid": found.pid,
     }
-
-
-def matches_container(container: Container, filters: dict[str, list[str]]) -> bool:
-    """Whether a container passes Docker's list filters.
-
-    Raises:
-        AgentError: a filter this engine does not know.
-    """
-    labels = container.config.get("Labels") or {}
-    have = set(labels) | {f"{k}={v}" for k, v in labels.items()}
-    tests: dict[str, Callable[[str], bool]] = {
-        "id": lambda v: container.id.startswith(v),
-        "name": lambda v: _name_matches(v, container.name),
-        "status": lambda v: v == ("paused" if container.state.paused else container.state.status),
-        "health": lambda v: v == (container.state.health.status if container.state.health else "none"),
-        "label": lambda v: v in have,
-        "ancestor": lambda v: (
-            v in (container.image, container.image_id, container.image_id[7:])
-            or _same_image(v, container.image)
-            or container.image_id[7:].startswith(v)
-        ),
-        "exited": lambda v: container.state.status == EXITED and str(container.state.exit_code) == v,
-        "network": lambda v: v in container.endpoints or any(a.network == v for a in container.state.attachments),
-        "volume": lambda v: any(v in (p.get("Name"), p["Destination"]) for p in container.mounts),
-    }
-    for key, wanted in filters.items():
-        if key not in tests:
-            raise invalid(f"invalid filter '{key}'")
-        results = [tests[key](value) for value in wanted]
-        if results and not (all(results) if key == "label" else any(results)):
-            return False
-    return True
-
-
-def _name_matches(pattern: str, name: str) -> bool:
-    """Docker's: a regular expression that may begin with the slash, or a part of the name."""
-    if pattern.removeprefix("/") in name:
-        return True
-    try:
-        return bool(re.search(pattern, name) or re.search(pattern, f"/{name}"))
-    except re.error:
-        return False
-
-
-def _same_image(wanted: str, image: str) -> bool:
-    try:
-        return str(parse_reference(wanted)) == str(parse_reference(image))
-    except AgentError:
-        return False

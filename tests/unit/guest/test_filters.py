@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from typing import Any
 
@@ -13,30 +14,39 @@ from hypothesis import strategies as st
 if sys.platform != "linux":
     pytest.skip("the engine runs on Linux", allow_module_level=True)
 
-from atoll_agent.api.errors import AgentError
+from atoll_agent.api.errors import AgentError, not_found
 from atoll_agent.engine import events as events_module
+from atoll_agent.engine.container_filters import matches_container
 from atoll_agent.engine.events import QUEUE, Events, matches
 from atoll_agent.engine.image_filters import image_matches, matches_reference
-from atoll_agent.engine.inspect import describe_span, matches_container, parse_time
+from atoll_agent.engine.inspect import describe_span, parse_time
 from atoll_agent.engine.names import check_name, generate_name
 from atoll_agent.engine.nouns.execs import parse_detach_keys
 from atoll_agent.engine.records import EXITED, Container, State
+from atoll_agent.network.firewall import Port
 
 # -- containers ------------------------------------------------------------------------------
 
 CONTAINER = Container(
     id="abc" + "0" * 61,
     name="web-1",
-    created_ns=0,
+    created_ns=5,
     image="nginx:1.25",
     image_id="sha256:" + "f" * 64,
     layers=[],
-    config={"Labels": {"tier": "front", "empty": ""}},
+    config={"Labels": {"tier": "front", "empty": ""}, "ExposedPorts": {"80/tcp": {}, "90-95/udp": {}}},
     host_config={"NetworkMode": "bridge"},
     endpoints={"bridge": {}},
     mounts=[{"Name": "data", "Destination": "/var/data"}, {"Destination": "/bind"}],
-    state=State(EXITED, exit_code=3),
+    state=State(EXITED, exit_code=3, ports=[Port("tcp", "", 8080, "172.17.0.2", 80, "br")]),
 )
+
+
+def find_other(name: str) -> Container:
+    """A container that was made before or after."""
+    if name not in ("older", "newer"):
+        raise not_found(f"No such container: {name}")
+    return dataclasses.replace(CONTAINER, id=name, created_ns=1 if name == "older" else 9)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +85,41 @@ CONTAINER = Container(
         ({"volume": ["other"]}, False),
         ({"status": ["exited"], "name": ["db"]}, False),
         ({"status": []}, True),
+        ({"before": ["newer"]}, True),
+        ({"before": ["older"]}, False),
+        ({"since": ["older"]}, True),
+        ({"since": ["newer"]}, False),
+        ({"expose": ["80"]}, True),
+        ({"expose": ["92/udp"]}, True),
+        ({"expose": ["92"]}, False),
+        ({"publish": ["70-80/tcp"]}, True),
+        ({"publish": ["8080"]}, False),
+        ({"is-task": ["true"]}, False),
+        ({"label!": ["tier"]}, False),
     ],
 )
 def test_container_filters(filters: dict[str, list[str]], passes: bool) -> None:
-    assert matches_container(CONTAINER, filters) is passes
+    assert matches_container(CONTAINER, filters, find_other) is passes
+
+
+@pytest.mark.parametrize(
+    ("filters", "words"),
+    [
+        ({"status": ["asleep"]}, "invalid filter 'status=asleep'"),
+        ({"health": ["fine"]}, "invalid filter 'health=fine'"),
+        ({"exited": ["x"]}, "a number is expected"),
+        ({"before": ["nobody"]}, "No such container: nobody"),
+        ({"expose": ["x"]}, "x"),
+    ],
+)
+def test_values_that_make_no_sense(filters: dict[str, list[str]], words: str) -> None:
+    with pytest.raises(AgentError, match=words):
+        matches_container(CONTAINER, filters, find_other)
 
 
 def test_an_unknown_filter_is_refused() -> None:
     with pytest.raises(AgentError, match="invalid filter 'colour'") as caught:
-        matches_container(CONTAINER, {"colour": ["red"]})
+        matches_container(CONTAINER, {"colour": ["red"]}, find_other)
     assert caught.value.status == 400
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from ...api.errors import AgentError, Kind, conflict, invalid
 from ...api.types import Attachable, LogQuery
 from ...network.networks import Networks
+from ..container_filters import matches_container
 from ..containers import Containers
 from ..filters import is_older, matches_labels
-from ..inspect import container_details, container_row, matches_container
+from ..inspect import container_details, container_row
 from ..lifecycle import Lifecycle
 from ..links import link_names
 from ..logs import read_log
@@ -54,7 +55,7 @@ class ContainerNoun:
         chosen = [
             container
             for container in self._containers.all()
-            if (everything or container.running) and matches_container(container, filters)
+            if (everything or container.running) and matches_container(container, filters, self._containers.get)
         ]
         rows = [container_row(container, self._networks) for container in chosen[: limit if limit > 0 else None]]
         linking = [container for container in self._containers.all() if container.host_config.get("Links")]
