@@ -150,8 +150,8 @@ class Watch:
     def wait_for_news(self) -> None:
         """Wait until there is something else to show."""
         with self._changed:
-            before = dict(self._latest)
-            self._wait(lambda: self._latest != before)
+            before = (dict(self._latest), set(self._done))
+            self._wait(lambda: (self._latest, self._done) != before)
 
     def _wait(self, condition: Any) -> None:
         # With a limit, since a wait without one cannot be interrupted on Windows.
