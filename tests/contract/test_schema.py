@@ -74,6 +74,7 @@ def test_the_engine(judged: Judged) -> None:
     for path in ("/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"):
         judged("GET", path, status=503)
     judged("POST", "/swarm/leave", status=503)
+    judged("POST", "/build/prune")
 
 
 def test_networks(judged: Judged) -> None:

@@ -82,6 +82,7 @@ def test_after_a_kill_it_does_not_run(engine: Engine) -> None:
         ("GET", "/services/x", 503),
         ("POST", "/secrets/create", 503),
         ("POST", "/configs/x/update", 503),
+        ("POST", "/build/prune", 200),
         ("GET", "/plugins", 200),
         ("GET", "/plugins/some/thing/json", 404),
         ("POST", "/plugins/pull", 501),
@@ -107,3 +108,15 @@ def test_top_names_users_as_the_machine_does(engine: Engine) -> None:
     (row,) = engine.ok("GET", f"/containers/{container}/top")["Processes"]
     assert (row[0], row[-1]) == ("root", "sleep 1000")
     engine.ok("DELETE", f"/containers/{container}", force=1)
+
+
+def test_an_exec_may_take_a_variable_away(engine: Engine) -> None:
+    container = engine.running("sleep", "1000", Env=["A=1", "B=2"])
+    assert engine.execute(container, "sh", "-c", "echo $A-$B-$C", Env=["A", "C=3"]) == (0, "-2-3\n")
+    engine.ok("DELETE", f"/containers/{container}", force=1)
+
+
+def test_unsaid_swappiness_is_null(engine: Engine) -> None:
+    container = engine.create("true", host={"MemorySwappiness": -1})
+    assert engine.ok("GET", f"/containers/{container}/json")["HostConfig"]["MemorySwappiness"] is None
+    engine.ok("DELETE", f"/containers/{container}")

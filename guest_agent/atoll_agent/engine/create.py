@@ -213,6 +213,8 @@ def fill_host_config(host: dict[str, Any]) -> dict[str, Any]:
         filled[key] = filled.get(key) or "private"
     log_config = dict(filled.get("LogConfig") or {})
     filled["LogConfig"] = {"Type": log_config.get("Type") or "json-file", "Config": log_config.get("Config") or {}}
+    if filled.get("MemorySwappiness") == -1:  # dockerd's word for "not said"
+        filled["MemorySwappiness"] = None
     filled["Runtime"] = filled.get("Runtime") or "runc"
     filled.setdefault("RestartPolicy", {"Name": "no", "MaximumRetryCount": 0})
     for key in ("PidMode", "UTSMode", "UsernsMode"):

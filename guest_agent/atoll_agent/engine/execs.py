@@ -179,4 +179,6 @@ def plan_exec_environment(config: dict[str, Any], body: dict[str, Any]) -> list[
         name, equals, value = item.partition("=")
         if equals:
             merged[name] = value
+        else:  # a name alone takes the variable away
+            merged.pop(name, None)
     return [f"{name}={value}" for name, value in merged.items()]

@@ -78,7 +78,7 @@ def describe_info(
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": ["json-file", "none"],
+            "Log": ["json-file", "local", "none"],
         },
         "MemoryLimit": has("memory"),
         "SwapLimit": has("memory"),
@@ -117,8 +117,9 @@ def describe_info(
         else ["atoll.driver=native"],
         "ExperimentalBuild": False,
         "ServerVersion": __version__,
-        "Runtimes": {"atoll": {"path": "atoll"}},
-        "DefaultRuntime": "atoll",
+        # There is one, and clients that name Docker's mean it.
+        "Runtimes": {"atoll": {"path": "atoll"}, "runc": {"path": "atoll"}},
+        "DefaultRuntime": "runc",
         "Swarm": {
             "NodeID": "",
             "NodeAddr": "",

@@ -37,6 +37,7 @@ class AbsentRoutes:
             ("POST", "/swarm/unlock", self.no_manager),
             ("GET", "/services/{id}/logs", self.no_manager),
             ("GET", "/tasks/{id}/logs", self.no_manager),
+            ("POST", "/build/prune", self.no_build_cache),
             ("GET", "/plugins", self.no_plugins),
             ("GET", "/plugins/privileges", self.plugins_refused),
             ("POST", "/plugins/pull", self.plugins_refused),
@@ -67,6 +68,10 @@ class AbsentRoutes:
     def no_plugins(self, request: Request, connection: Connection) -> None:
         """GET /plugins"""
         connection.send_json([])
+
+    def no_build_cache(self, request: Request, connection: Connection) -> None:
+        """POST /build/prune, which `docker system prune` calls: this engine has no builder, and so no cache of one."""
+        connection.send_json({"CachesDeleted": None, "SpaceReclaimed": 0})
 
     def no_such_plugin(self, request: Request, connection: Connection) -> None:
         """Anything about one plugin."""
