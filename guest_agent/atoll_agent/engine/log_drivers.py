@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..api.errors import invalid
+from ..api.errors import AgentError, Kind, invalid
 from ..runtime.spec import LogSpec
 
 JSON_FILE, LOCAL, NONE = "json-file", "local", "none"
@@ -44,6 +44,8 @@ def plan_log(host: dict[str, Any], directory: Path) -> LogSpec:
         raise invalid("max-file cannot be less than 1")
     if str(options.get("compress")).lower() == "true" and driver == JSON_FILE and (max_file < 2 or not max_size):
         raise invalid("compress cannot be true when max-file is less than 2 or max-size is not set")
+    if str(options.get("compress")).lower() == "true" and driver == JSON_FILE:
+        raise AgentError(Kind.NOT_IMPLEMENTED, "compressed logs are not supported by this version of Atoll")
     path = "" if driver == NONE else str(directory / "output.log")
     return {"path": path, "max_size": max_size, "max_file": max_file}
 

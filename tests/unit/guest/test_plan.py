@@ -249,6 +249,7 @@ def test_log() -> None:
         ({"Config": {"max-file": "3", "compress": "true"}}, "compress cannot be true when max-file is less than 2"),
         ({"Config": {"size": "3"}}, "unknown log opt 'size' for json-file log driver"),
         ({"Type": "none", "Config": {"max-size": "3"}}, "unknown log opt 'max-size' for none log driver"),
+        ({"Config": {"max-size": "1m", "max-file": "3", "compress": "true"}}, "compressed logs are not supported"),
         ({"Config": {"mode": "fast"}}, "logging mode not supported: fast"),
     ],
 )
