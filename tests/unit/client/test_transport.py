@@ -235,6 +235,8 @@ class Listener:
         self.kind, self.token = "tcp", "secret"
         self.address = f"127.0.0.1:{self._sock.getsockname()[1]}"
         self.connections = 0
+        self.closed = threading.Semaphore(0)
+        """Counts the connections that have been closed."""
         self._serve = serve
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -249,6 +251,7 @@ class Listener:
             with connection:
                 assert connection.recv(len(self.token) + 1) == f"{self.token}\n".encode()
                 self._serve(Script(connection))
+            self.closed.release()
 
     def close(self) -> None:
         self._sock.close()
@@ -266,8 +269,10 @@ def test_engine_keeps_a_connection_and_replaces_one_that_was_closed() -> None:
     listener = Listener(serve_two)
     try:
         with Engine(listener) as engine:
-            for _ in range(4):
+            for _ in range(2):
                 assert engine.call("GET", "/info") == {}
+                assert engine.call("GET", "/info") == {}
+                assert listener.closed.acquire(timeout=10)
     finally:
         listener.close()
     assert listener.connections == 2
