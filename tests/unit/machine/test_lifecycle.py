@@ -170,7 +170,7 @@ def test_a_machine_is_stopped_while_it_starts(lab: Any) -> None:
         wait_until(lambda: (state := machine.read_state()) is not None and state.qemu_pid != 0)
         state = machine.read_state()
         assert state is not None
-        assert lifecycle.stop(machine, 5)
+        assert lifecycle.stop(machine, 30)
         with pytest.raises(BootError, match="was stopped while it was starting"):
             starting.result(30)
     assert machine.status == "stopped"
