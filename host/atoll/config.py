@@ -37,6 +37,8 @@ class MachineConfig:
         memory_mib: RAM.
         disk_gib: size of the data disk; it takes only what is used.
         accelerator: `auto`, or one to insist on.
+        tcp: `host:port` on which the API answers, too; "" for none.
+        tls: whether it asks there for the client's certificate.
     """
 
     name: str
@@ -46,6 +48,8 @@ class MachineConfig:
     memory_mib: int = 1024
     disk_gib: int = 64
     accelerator: str = "auto"
+    tcp: str = ""
+    tls: bool = True
 
     def check(self) -> MachineConfig:
         """Return itself, if it makes sense.
@@ -69,9 +73,23 @@ class MachineConfig:
         for word, text, known in choices:
             if text not in known:
                 raise ConfigError(f"unknown {word} {text!r} of machine {self.name}", f"known are: {', '.join(known)}")
+        if self.tcp:
+            split_address(self.tcp)
         if self.arch not in ("amd64", "arm64"):
             raise ConfigError(f"unknown architecture {self.arch!r} of machine {self.name}", "known are: amd64, arm64")
         return self
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:2376`, `[::1]:2376` or `:2376` (on loopback) as host and port.
+
+    Raises:
+        ConfigError: not an address.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) < 65536 or " " in host:
+        raise ConfigError(f"invalid address {text[:60]!r}", "use HOST:PORT, such as 127.0.0.1:2376")
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
 def save_config(config: MachineConfig, path: Path) -> None:

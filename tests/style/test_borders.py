@@ -13,6 +13,7 @@ DOORS = {
     "paramiko": ("atoll.ssh",),
     "qemu": ("atoll.qemu.monitor",),
     "click": ("atoll.cli",),
+    "cryptography": ("atoll.machine.certificates", "atoll.ssh.keys"),
     "docker": (),
     "pytest": ("atoll.testing",),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .lazy import DockerCommand
-from .render import out, out_bytes, print_json, say
+from .render import out, out_bytes, print_json, say, warn
 from .template import print_list
 
 if TYPE_CHECKING:
@@ -242,7 +242,21 @@ def logs(name: str, keeper: bool) -> None:
 @machine_group.command("set", cls=DockerCommand)
 @click.argument("name", default=DEFAULT)
 @_settings
-def set_(name: str, cpus: int | None, memory: str | None, disk: str | None, accel: str | None) -> None:
+@click.option(
+    "--tcp",
+    metavar="HOST:PORT",
+    help="Let the API answer on a TCP port, too (usually 127.0.0.1:2376); 'none' takes it away.",
+)
+@click.option("--tls/--no-tls", default=None, help="Whether that port asks for the client's certificate (it does).")
+def set_(
+    name: str,
+    cpus: int | None,
+    memory: str | None,
+    disk: str | None,
+    accel: str | None,
+    tcp: str | None,
+    tls: bool | None,
+) -> None:
     """Change a machine's settings; they take effect at its next start."""
     from dataclasses import replace
 
@@ -251,12 +265,20 @@ def set_(name: str, cpus: int | None, memory: str | None, disk: str | None, acce
     from ..machine.store import get_machine
 
     machine = get_machine(name)
-    chosen = {key: value for key, value in _read_settings(cpus, memory, disk, accel).items() if value is not None}
+    asked = _read_settings(cpus, memory, disk, accel) | {"tcp": "" if tcp == "none" else tcp, "tls": tls}
+    chosen = {key: value for key, value in asked.items() if value is not None}
     if not chosen:
         raise ConfigError("nothing to set", "see `atoll machine set --help`")
     if chosen.get("disk_gib", machine.config.disk_gib) != machine.config.disk_gib:
         raise ConfigError("the disk of a machine keeps its size in this version", "make a new machine with --disk")
-    save_config(replace(machine.config, **chosen).check(), machine.file("machine.json"))
+    config = replace(machine.config, **chosen).check()
+    if config.tcp and config.driver == "native":
+        raise ConfigError("the native driver has no TCP port", "use its unix socket, or a machine in QEMU")
+    save_config(config, machine.file("machine.json"))
+    if config.tcp and not config.tls:
+        warn(
+            f"without TLS everybody who reaches {config.tcp} has machine {name}, and what of this computer it is given"
+        )
     if machine.status == "running":
         say(f"machine {name} is running; restart it for the change to take effect")
     out(name)
@@ -265,7 +287,8 @@ def set_(name: str, cpus: int | None, memory: str | None, disk: str | None, acce
 @machine_group.command(cls=DockerCommand)
 @click.argument("name", default=DEFAULT)
 @click.option("--shell", type=click.Choice(SHELLS), help="Whose syntax to print (default: guessed).")
-def env(name: str, shell: str | None) -> None:
+@click.option("--tcp", is_flag=True, help="Its TCP port, with the client's certificate (see `machine set --tcp`).")
+def env(name: str, shell: str | None, tcp: bool) -> None:
     """Print the setting that points other Docker clients at a machine."""
     from ..errors import MachineState
     from ..machine.store import get_machine
@@ -274,7 +297,28 @@ def env(name: str, shell: str | None) -> None:
     endpoint = machine.endpoint()
     if endpoint is None:
         raise MachineState(f"machine {name} is not running", f"start it with `atoll machine start {name}`")
+    if tcp:
+        out(format_settings(_tcp_settings(machine), shell or guess_shell()))
+        return
     out(format_env(endpoint.to_docker_host(), shell or guess_shell()))
+
+
+def _tcp_settings(machine: Machine) -> dict[str, str]:
+    from ..config import split_address
+    from ..errors import MachineState
+    from ..machine.endpoint import Endpoint
+
+    config = machine.config
+    if not config.tcp:
+        raise MachineState(
+            f"machine {config.name} has no TCP port", f"give it one with `atoll machine set {config.name} --tcp`"
+        )
+    host, port = split_address(config.tcp)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    settings = {"DOCKER_HOST": Endpoint("tcp", address).to_docker_host()}
+    if config.tls:
+        settings |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(machine.file("tls"))}
+    return settings
 
 
 def guess_shell() -> str:
@@ -286,12 +330,18 @@ def guess_shell() -> str:
 
 def format_env(docker_host: str, shell: str) -> str:
     """DOCKER_HOST in a shell's syntax."""
-    return {
-        "sh": f"export DOCKER_HOST='{docker_host}'",
-        "fish": f"set -gx DOCKER_HOST '{docker_host}'",
-        "powershell": f"$Env:DOCKER_HOST = '{docker_host}'",
-        "cmd": f"set DOCKER_HOST={docker_host}",
+    return format_settings({"DOCKER_HOST": docker_host}, shell)
+
+
+def format_settings(settings: dict[str, str], shell: str) -> str:
+    """Variables in a shell's syntax, one a line."""
+    form = {
+        "sh": "export {}='{}'",
+        "fish": "set -gx {} '{}'",
+        "powershell": "$Env:{} = '{}'",
+        "cmd": "set {}={}",
     }[shell]
+    return "\n".join(form.format(name, value) for name, value in settings.items())
 
 
 def _connect(name: str) -> tuple[Any, Machine]:

@@ -15,19 +15,23 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ..config import host_architecture
+from ..config import host_architecture, split_address
 from ..errors import BootError, HostError
 from ..qemu.argv import Channel, QemuPlan
 from ..system.files import write_whole
 from ..system.locks import FileLock
 from ..system.processes import start_mark
 from . import boot, proof
+from .endpoint import Endpoint
 from .listeners import listen, listen_loopback
 from .ports import HostPorts
 from .readiness import GuestDied
 from .store import FAILED, RUNNING, STARTING, KeeperState, Machine
+
+if TYPE_CHECKING:
+    from .tcp_front import TcpFront
 
 log = logging.getLogger("atoll.keeper")
 SESSION_WAIT_S = 10.0
@@ -59,6 +63,7 @@ class Keeper:
         self._ports: asyncio.Task[None] | None = None
         self._verdict = proof.Verdict("")
         self._servers: list[asyncio.AbstractServer] = []
+        self._front: TcpFront | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
@@ -170,6 +175,7 @@ class Keeper:
         api, endpoint = await listen(sockets / "docker.sock", lambda r, w: self._join("api", r, w))
         ssh, port = await listen_loopback(lambda r, w: self._join("ssh", r, w))
         self._servers += [api, ssh]
+        self._serve_tcp(endpoint)
         self._ports = asyncio.create_task(self._follow_ports())
         self._machine.write_state(
             self._state(
@@ -182,6 +188,28 @@ class Keeper:
                 reason=self._verdict.reason,
             )
         )
+
+    def _serve_tcp(self, endpoint: Endpoint) -> None:
+        """The API on a TCP port, where its user asked for one."""
+        config = self._machine.config
+        if not config.tcp:
+            return
+        from .certificates import ensure_certificates, server_context
+        from .tcp_front import TcpFront
+
+        host, port = split_address(config.tcp)
+        context = None
+        if config.tls:
+            context = server_context(ensure_certificates(self._machine.file("tls"), config.name, host))
+        else:
+            log.warning("the API answers on tcp://%s without TLS: whoever reaches it has this machine", config.tcp)
+        try:
+            self._front = TcpFront(endpoint, host, port, context)
+        except OSError as error:
+            raise BootError(
+                f"cannot listen on {config.tcp}: {(error.strerror or str(error)).lower()}",
+                f"choose another address with `atoll machine set {config.name} --tcp`",
+            ) from error
 
     async def _follow_ports(self) -> None:
         """Open the ports that containers publish, and again when the agent comes back."""
@@ -258,6 +286,8 @@ class Keeper:
     async def _end(self) -> None:
         for server in self._servers:
             server.close()
+        if self._front:
+            self._front.close()
         if self._ports:
             self._ports.cancel()
         if self._running:
