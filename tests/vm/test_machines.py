@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
+import socket
+import ssl
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -276,7 +279,8 @@ def test_stop_and_start_keep_everything(fresh: Home, name: str, tmp_path: Path) 
     before = {container: fresh.inspect(container) for container in (name, f"{name}-made")}
     images, key = fresh.out("images", "--no-trunc"), fresh.machine().file("host_key.pub").read_bytes()
     old = fresh.state()
-    done = fresh("machine", "set", "--memory", "384m", "--cpus", "2")
+    port = free_port()
+    done = fresh("machine", "set", "--memory", "384m", "--cpus", "2", "--tcp", f"127.0.0.1:{port}")
     assert "restart it for the change to take effect" in done.stderr.decode()
     assert fresh.out("machine", "stop") == "default"
     assert fresh.machine().status == "stopped"
@@ -285,6 +289,7 @@ def test_stop_and_start_keep_everything(fresh: Home, name: str, tmp_path: Path) 
     assert fresh.out("machine", "start") == "default"
     assert fresh.out("images", "--no-trunc") == images
     assert {container: fresh.inspect(container) for container in before} == before
+    assert_tls_answers(port, fresh.machine().file("tls"))
     assert fresh.out("logs", name) == "2"
     assert fresh.out("start", "-a", name) == "4"
     assert fresh.out("logs", name) == "2\n4"
@@ -308,3 +313,19 @@ def test_restart_and_remove_by_force(home: Home) -> None:
     assert not is_alive(first.pid, first.mark)
     assert not home.processes()
     assert not list((home.directory / "machines").iterdir())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def assert_tls_answers(port: int, certificates: Path) -> None:
+    """The API answers on its TCP port to the owner of the client's certificate."""
+    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
+    connection.request("GET", "/_ping")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"OK")
+    connection.close()
