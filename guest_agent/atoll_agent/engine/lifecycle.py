@@ -231,12 +231,13 @@ class Lifecycle:
             return
         with container.lock:
             state = container.state
-            state.status, state.pid, state.exit_code = EXITED, 0, message["exit_code"]
+            state.pid, state.exit_code, state.paused = 0, message["exit_code"], False
             state.oom_killed, state.finished_ns = message["oom_killed"], message["time_ns"]
-            state.paused = False
+            again = self._plan_restart(container)
+            # At once: who looks without the lock must not take one that is about to be restarted for ended.
+            state.status = RESTARTING if again else EXITED
             self._networking.ended(container)
             unmounted = self._containers.volumes.unmount(container)
-            again = self._plan_restart(container)
             recorded = container.auto_remove or self._record(container)
         if recorded:  # otherwise the supervisor keeps it for the next agent
             self._supervision.acknowledge(message["key"])
@@ -268,7 +269,7 @@ class Lifecycle:
             return False
         ran_s = (state.finished_ns - state.started_ns) / 1e9
         container.restart_delay_s = next_delay(container.restart_delay_s, ran_s)
-        state.status, state.restart_count = RESTARTING, state.restart_count + 1
+        state.restart_count += 1
         return True
 
     def _restart_later(self, container: Container, delay_s: float) -> None:
