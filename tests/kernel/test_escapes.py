@@ -45,7 +45,7 @@ def hostile_links(canary: Path) -> dict[str, list[Member]]:
         "hosts": [directory("etc"), symlink("etc/hosts", f"{outside}/passwd")],
         "hostname": [directory("etc"), symlink("etc/hostname", f"{canary}/new")],
         "init": [symlink("usr/sbin/docker-init", f"{outside}/passwd")],
-        "workdir": [symlink("work", outside)],
+        "workdir": [symlink("place", outside)],
     }
 
 
@@ -56,9 +56,9 @@ def test_links_of_an_image_lead_nowhere(
 ) -> None:
     """CVE-2026-41579, CVE-2025-31133, CVE-2025-52565: what the engine mounts and makes stays inside, or it refuses."""
     load_image(engine, base_archive, f"hostile-{kind}", *hostile_links(canary)[kind])
-    script = "echo x > /dev/null; echo x > /proc/sys/kernel/core_pattern; echo x > /etc/hosts; touch /work/x; true"
+    script = "echo x > /dev/null; echo x > /proc/sys/kernel/core_pattern; echo x > /etc/hosts; touch /place/x; true"
     host = {"Tmpfs": {"/run": ""}, "Binds": ["/dev/null:/etc/resolv.conf"]}
-    workdir = {"WorkingDir": "/work/made/by"} if kind == "workdir" else {}
+    workdir = {"WorkingDir": "/place/made/by"} if kind == "workdir" else {}
     attempt(engine, "sh", "-c", script, host=host, Tty=terminal, Image=f"hostile-{kind}", **workdir)
     engine.ok("DELETE", f"/images/hostile-{kind}", force=1)
 

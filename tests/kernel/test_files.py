@@ -81,7 +81,9 @@ def container(request: pytest.FixtureRequest, engine: Engine, made: list[str], t
     made.append(engine.create("sleep", "1000", host=host, Volumes={"/volume": {}}))
     if request.param != "created":
         engine.ok("POST", f"/containers/{made[0]}/start")
-        engine.execute(made[0], "sh", "-c", "mkdir -p /work/deep; echo one > /work/file; ln -s /work/deep /work/link")
+        engine.execute(
+            made[0], "sh", "-c", "mkdir -p /place/deep; echo one > /place/file; ln -s /place/deep /place/link"
+        )
     if request.param == "stopped":
         engine.ok("POST", f"/containers/{made[0]}/kill")
         engine.ok("POST", f"/containers/{made[0]}/wait")

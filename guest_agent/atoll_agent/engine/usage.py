@@ -5,11 +5,10 @@ The size of a layer is known since it was unpacked; only what containers and vol
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from ..api.errors import invalid
+from ..linux.trees import tree_size
 from ..network.networks import Networks
 from ..volumes.store import Volume, VolumeStore
 from .containers import Containers
@@ -18,32 +17,6 @@ from .records import Container
 
 Json = dict[str, Any]
 KINDS = {"image": "Images", "container": "Containers", "volume": "Volumes", "build-cache": "BuildCache"}
-
-
-def tree_size(root: Path) -> int:
-    """Bytes in the regular files and links below a directory; a file with several names counts once.
-
-    What is deeper than a path may be long is not counted.
-    """
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    pending = [str(root)]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
-                        continue
-                    if status.st_nlink > 1:
-                        seen.add((status.st_dev, status.st_ino))
-                    total += status.st_size
-        except OSError:
-            continue  # it went while we were looking
-    return total
 
 
 def container_sizes(container: Container, containers: Containers) -> Json:

@@ -1,10 +1,11 @@
-"""Removing trees of files that somebody else made: of any depth, and without following a symlink."""
+"""Trees of files that somebody else made, removed (whatever their depth) and measured; no symlink is followed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from itertools import count
+from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -79,3 +80,29 @@ def remove_path(path: str | os.PathLike[str]) -> None:
             remove_tree(parent, tail)
     finally:
         os.close(parent)
+
+
+def tree_size(root: Path) -> int:
+    """Bytes in the regular files and links below a directory; a file with several names counts once.
+
+    What is deeper than a path may be long is not counted.
+    """
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    pending = [str(root)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1 and (status.st_dev, status.st_ino) in seen:
+                        continue
+                    if status.st_nlink > 1:
+                        seen.add((status.st_dev, status.st_ino))
+                    total += status.st_size
+        except OSError:
+            continue  # it went while we were looking
+    return total

@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import re
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +20,7 @@ from typing import Any
 
 from ..api.errors import conflict, invalid, not_found
 from ..disk import sync_directory, write_json
+from ..linux.trees import remove_path
 from ..runtime.log_file import format_time
 from .options import check_options
 
@@ -94,7 +93,8 @@ class VolumeStore:
         self._lock = threading.Lock()
         self._holders: dict[str, set[str]] = {}
         for leftover in [*self._root.glob(".removing-*"), *self._root.glob(".making-*")]:
-            shutil.rmtree(leftover, ignore_errors=True)
+            with contextlib.suppress(OSError):  # what cannot go now must not keep the engine from starting
+                remove_path(leftover)
         found = [self._load(path) for path in sorted(self._root.iterdir()) if _NAME.fullmatch(path.name)]
         self._volumes = {volume.name: volume for volume in found}
 
@@ -127,7 +127,7 @@ class VolumeStore:
     def _undo_copy(directory: Path) -> None:
         """The engine ended while it filled this volume from an image: it counts as new."""
         for path in (directory / DATA).iterdir():
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            remove_path(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         (directory / COPYING).unlink()
 
     def find(self, name: str) -> Volume | None:
@@ -192,7 +192,8 @@ class VolumeStore:
             self._write(staging, labels, options, created)
             staging.rename(self._root / name)
         except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                remove_path(staging)
             raise
         sync_directory(self._root)
         volume = Volume(name, created, labels, options, self.path(name))
@@ -252,7 +253,7 @@ class VolumeStore:
             doomed = self._root / f".removing-{secrets.token_hex(8)}"
             (self._root / name).rename(doomed)
             del self._volumes[name]
-        shutil.rmtree(doomed)
+        remove_path(doomed)
         return volume
 
 
@@ -271,18 +272,3 @@ def _parse(record: Any) -> tuple[dict[str, str] | None, dict[str, str] | None, s
     if not isinstance(created, str):
         raise ValueError("a time is expected")
     return labels, options, created
-
-
-def size_of(path: Path) -> int:
-    """Bytes in the files below a directory, each counted once however many names it has."""
-    total, seen = 0, set()
-    for directory, names, files in os.walk(path):
-        for name in (*files, *names):
-            try:
-                status = os.lstat(os.path.join(directory, name))
-            except OSError:
-                continue
-            if name in files and (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                total += status.st_size
-    return total

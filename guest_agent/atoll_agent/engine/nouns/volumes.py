@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from ...api.errors import AgentError, Kind, invalid
-from ...volumes.store import Volume, size_of
+from ...linux.trees import tree_size
+from ...volumes.store import Volume
 from ..filters import is_true, matches_labels
 from ..mount_points import texts_of
 from ..volumes import Volumes
@@ -34,15 +35,6 @@ class VolumeNoun:
     def details(self, name: str) -> Json:
         """One of them."""
         return self._store.get(name).describe()
-
-    def usage(self) -> list[Json]:
-        """All that are directories, with their sizes in bytes and how many containers use each."""
-        return [
-            volume.describe()
-            | {"UsageData": {"Size": size_of(volume.path), "RefCount": len(self._store.holders(volume.name))}}
-            for volume in self._store.all()
-            if not volume.options
-        ]
 
     def create(self, body: Json) -> Json:
         """Make one (or find it)."""
@@ -74,7 +66,7 @@ class VolumeNoun:
                 continue
             if self._store.holders(volume.name) or not (everything or volume.anonymous):
                 continue
-            size = size_of(volume.path)
+            size = tree_size(volume.path)
             try:
                 self._volumes.remove(volume.name)
             except AgentError:
